@@ -1,0 +1,245 @@
+package paxos
+
+import "fmt"
+
+// AcceptorConfig is what an acceptor is made of.
+type AcceptorConfig struct {
+	ID         NodeID
+	Members    Members
+	Window     int  // instances kept above the low watermark, a power of two
+	ValueBytes int  // bytes kept for their values, a power of two
+	MTU        int  // payload of a frame
+	Aggregate  bool // one Accepted for the ranges of a burst; otherwise one per instance, as the paper has it
+	Amnesia    bool // it has run before and storage is "memory": it must not vote
+}
+
+// Acceptor is one acceptor of a group.
+//
+// It keeps, per instance of its window, the ballot and the value that it accepted last, and one promised ballot for all of
+// them. ("Paxos Made Simple", section 2.2 and section 3: a leader executes phase 1 for infinitely many instances at once.)
+//
+// What it holds to, always:
+//
+//	P1  it promises only ballots at least as high as any that it promised before;
+//	P2  it accepts (b, v) only if b is at least the promised ballot, and then promises b too;
+//	P3  a Promise reports, for each instance in the range that it covers, the last ballot and value accepted there;
+//	P4  it says Accepted(b, i) only if what it stores for i is the value that came with b;
+//	P5  it forgets an instance only below the low watermark, that is when a learner with a live lease has delivered it.
+type Acceptor struct {
+	cfg      AcceptorConfig
+	promised Ballot
+	low      Instance // trimmed below
+	high     Instance // nothing is accepted at or above
+	mask     Instance
+	slots    []acceptorSlot
+	values   byteRing
+	leases   leases
+	proposer places
+	votes    accumulator
+	Counters AcceptorCounters
+}
+
+type acceptorSlot struct {
+	instance Instance
+	ballot   Ballot // 0: nothing accepted
+	at       uint64 // of the value in the ring
+	digest   uint64
+	length   uint32
+}
+
+// AcceptorCounters count what an acceptor did.
+type AcceptorCounters struct {
+	Prepares    uint64 // answered with a promise
+	Accepts     uint64 // voted for, first time
+	Again       uint64 // voted for again: a retry, or the same value at a higher ballot
+	Preempted   uint64 // refused: a higher ballot is promised
+	BelowLow    uint64 // refused: trimmed
+	OutOfWindow uint64 // refused: beyond the window
+	StoreFull   uint64 // refused: no room for the value
+	Conflicts   uint64 // refused: another value at an equal ballot
+	Fragments   uint64 // refused: fragments are not supported
+	Silent      uint64 // not answered with a vote for want of its promises
+	Repeated    uint64 // instances told again
+}
+
+// NewAcceptor allocates an acceptor; nothing is allocated afterwards.
+func NewAcceptor(cfg AcceptorConfig) *Acceptor {
+	checkWindow(cfg.Window)
+	return &Acceptor{
+		cfg:      cfg,
+		mask:     Instance(cfg.Window - 1),
+		slots:    make([]acceptorSlot, cfg.Window),
+		values:   newByteRing(cfg.ValueBytes),
+		leases:   newLeases(),
+		proposer: placesOf(cfg.Members.Proposers),
+		votes:    newAccumulator(cfg.MTU, cfg.Aggregate),
+	}
+}
+
+func checkWindow(n int) {
+	if n < 2 || n&(n-1) != 0 {
+		panic(fmt.Sprintf("paxos: window of %d instances, want a power of two", n))
+	}
+}
+
+// Step handles a burst of messages.
+func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
+	a.leases.expire(now, out)
+	for i := range in {
+		m := &in[i]
+		switch m.Kind {
+		case KindAccept:
+			a.onAccept(m, out)
+		case KindPrepare:
+			a.onPrepare(m, out)
+		case KindHeartbeat:
+			a.trim(m.Low)
+		case KindRepeat:
+			a.onRepeat(m, out)
+		case KindHi:
+			a.onHi(now, m, out)
+		case KindDelete:
+			a.leases.remove(m.From, m.FromIncarnation)
+		}
+	}
+	a.votes.flush(a, out)
+}
+
+// Tick lets leases run out when nothing arrives.
+func (a *Acceptor) Tick(now Time, out *Outbox) { a.leases.expire(now, out) }
+
+func (a *Acceptor) onAccept(m *Message, out *Outbox) {
+	if a.cfg.Amnesia {
+		a.refuseToVote(m, out)
+		return
+	}
+	a.trim(m.Low)
+	switch {
+	case m.Ballot < a.promised: // P2
+		a.Counters.Preempted++
+		a.preempt(m, out)
+		return
+	case m.Instance < a.low:
+		a.Counters.BelowLow++
+		out.send(KindTrimmed, m.From).Low = a.low
+		return
+	case m.Instance-a.low > a.mask:
+		a.Counters.OutOfWindow++
+		a.refuse(m, ReasonOutOfWindow, out)
+		return
+	case m.Offset != 0 || int(m.Total) != len(m.Data):
+		a.Counters.Fragments++
+		a.refuse(m, ReasonUnsupported, out)
+		return
+	}
+	if reason := a.store(m); reason != ReasonNone {
+		a.refuse(m, reason, out)
+		return
+	}
+	a.promised = m.Ballot
+	a.votes.add(a, m.Ballot, m.Instance, out)
+}
+
+// store makes m's value the accepted one of its instance. P4: on any reason but ReasonNone nothing changed and there is no vote.
+func (a *Acceptor) store(m *Message) Reason {
+	s := &a.slots[m.Instance&a.mask]
+	sum := digest(m.Data)
+	if s.ballot != 0 && s.instance == m.Instance {
+		same := s.digest == sum && int(s.length) == len(m.Data)
+		if m.Ballot == s.ballot && !same {
+			a.Counters.Conflicts++
+			return ReasonConflict
+		}
+		if same { // a retry, or a later leader's proposal of the value that it found here
+			s.ballot = m.Ballot
+			a.Counters.Again++
+			return ReasonNone
+		}
+	}
+	if !a.values.fits(len(m.Data)) {
+		a.reclaim()
+		if !a.values.fits(len(m.Data)) {
+			a.Counters.StoreFull++
+			return ReasonStoreFull
+		}
+	}
+	*s = acceptorSlot{
+		instance: m.Instance, ballot: m.Ballot, digest: sum, length: uint32(len(m.Data)), at: a.values.put(m.Instance, m.Data),
+	}
+	if m.Instance >= a.high {
+		a.high = m.Instance + 1
+	}
+	a.Counters.Accepts++
+	return ReasonNone
+}
+
+// reclaim wins back the room of values that were trimmed or replaced.
+func (a *Acceptor) reclaim() {
+	for {
+		instance, at, ok := a.values.oldest()
+		if !ok {
+			return
+		}
+		s := &a.slots[instance&a.mask]
+		if instance >= a.low && s.ballot != 0 && s.instance == instance && s.at == at {
+			return
+		}
+		a.values.drop()
+	}
+}
+
+// trim raises the low watermark. That everything below was chosen and delivered is a fact, whoever tells it and by whichever ballot.
+func (a *Acceptor) trim(low Instance) {
+	if low <= a.low || a.cfg.Amnesia {
+		return
+	}
+	// Slots keep their old content: it is told from new by its instance, and below low nobody looks.
+	a.low = low
+	if a.high < low {
+		a.high = low
+	}
+}
+
+func (a *Acceptor) preempt(m *Message, out *Outbox) {
+	p := out.send(KindPreempted, m.From)
+	p.Ballot, p.Promised, p.Instance = m.Ballot, a.promised, m.Instance
+}
+
+func (a *Acceptor) refuse(m *Message, reason Reason, out *Outbox) {
+	r := out.send(KindRefused, m.From)
+	r.Ballot, r.Instance, r.Reason = m.Ballot, m.Instance, reason
+}
+
+// refuseToVote is the whole answer of an acceptor that lost its promises. (Merely going on would break P1: it might promise or accept
+// below what it promised before it restarted.)
+func (a *Acceptor) refuseToVote(m *Message, out *Outbox) {
+	a.Counters.Silent++
+	a.refuse(m, ReasonAmnesia, out)
+}
+
+// slot is what was accepted in an instance of the window, or nil.
+func (a *Acceptor) slot(i Instance) *acceptorSlot {
+	if i < a.low || i-a.low > a.mask {
+		return nil
+	}
+	s := &a.slots[i&a.mask]
+	if s.ballot == 0 || s.instance != i {
+		return nil
+	}
+	return s
+}
+
+// Promised is the highest ballot that it promised, 0 none.
+func (a *Acceptor) Promised() Ballot { return a.promised }
+
+// Low is the low watermark: instances below are trimmed.
+func (a *Acceptor) Low() Instance { return a.low }
+
+// High is the instance above the highest accepted one.
+func (a *Acceptor) High() Instance { return a.high }
+
+// Amnesia tells whether the acceptor does not vote because it restarted without its promises.
+func (a *Acceptor) Amnesia() bool { return a.cfg.Amnesia }
+
+// Learners is the number of learners registered.
+func (a *Acceptor) Learners() int { return a.leases.n }

@@ -1,0 +1,220 @@
+package paxos
+
+// The message header: PROTOCOL.md, "Message".
+const (
+	offKind   = 0 // u8
+	offFlags  = 1 // u8
+	offSize   = 2 // u16, the whole message
+	offLeader = 4 // u16
+	offReason = 6 // u8; the byte behind it is 0
+
+	messageHeaderSize = 8
+)
+
+// Entry sizes of the lists that messages carry in Data.
+const (
+	acceptedEntrySize = 16 // first u64, count u32, 0 u32
+	promiseEntrySize  = 32 // instance u64, ballot u64, digest u64, length u32, 0 u32
+	replyEntrySize    = 24 // client u64, first sequence u64, count u32, status u32
+)
+
+// format is the fixed part of a kind of message: how many bytes behind the message header, and of what its list is made (0: bytes,
+// or nothing where data is false).
+type format struct {
+	fixed int
+	data  bool
+	entry int
+}
+
+var formats = [numKinds]format{
+	KindSubmit:         {fixed: 0, data: true},
+	KindBusy:           {fixed: 24},
+	KindPrepare:        {fixed: 16},
+	KindPromise:        {fixed: 32, data: true, entry: promiseEntrySize},
+	KindPreempted:      {fixed: 24},
+	KindAccept:         {fixed: 32, data: true},
+	KindAccepted:       {fixed: 8, data: true, entry: acceptedEntrySize},
+	KindHeartbeat:      {fixed: 24},
+	KindReply:          {fixed: 8, data: true, entry: replyEntrySize},
+	KindHi:             {fixed: 16},
+	KindOK:             {fixed: 16},
+	KindDelete:         {fixed: 0},
+	KindRepeat:         {fixed: 16},
+	KindStored:         {fixed: 32, data: true},
+	KindTrimmed:        {fixed: 8},
+	KindRefused:        {fixed: 16},
+	KindCheckpointAsk:  {fixed: 16},
+	KindCheckpointPage: {fixed: 32, data: true, entry: sessionEntrySize},
+}
+
+// AcceptOverhead is what a frame with one Accept has besides the value: the bound on a batch is the port's MTU less this.
+const AcceptOverhead = FrameHeaderSize + messageHeaderSize + 32
+
+// EncodedSize is the number of bytes of m in a frame.
+func EncodedSize(m *Message) int {
+	return messageHeaderSize + formats[m.Kind].fixed + len(m.Data)
+}
+
+// room is how many bytes of data a message of the kind has in a frame with nothing else.
+func room(kind Kind, mtu int) int {
+	f := formats[kind]
+	n := mtu - FrameHeaderSize - messageHeaderSize - f.fixed
+	if f.entry > 0 {
+		n -= n % f.entry
+	}
+	return n
+}
+
+// encode writes m into b, which has just its size.
+func encode(b []byte, m *Message) {
+	b[offKind] = byte(m.Kind)
+	b[offFlags] = m.Flags
+	le.PutUint16(b[offSize:], uint16(len(b)))
+	le.PutUint16(b[offLeader:], uint16(m.Leader))
+	b[offReason] = byte(m.Reason)
+	b[offReason+1] = 0
+	encodeFixed(b[messageHeaderSize:], m)
+	copy(b[messageHeaderSize+formats[m.Kind].fixed:], m.Data)
+}
+
+func encodeFixed(b []byte, m *Message) {
+	switch m.Kind {
+	case KindAccept, KindStored:
+		put3(b, uint64(m.Ballot), uint64(m.Instance), uint64(m.Low))
+		putPair(b[24:], m.Offset, m.Total)
+	case KindAccepted:
+		le.PutUint64(b, uint64(m.Ballot))
+	case KindBusy:
+		put3(b, uint64(m.Client), m.Sequence, uint64(m.Ballot))
+	case KindPrepare, KindRefused:
+		put2(b, uint64(m.Ballot), uint64(m.Instance))
+	case KindPromise:
+		put3(b, uint64(m.Ballot), uint64(m.Instance), uint64(m.Until))
+		le.PutUint64(b[24:], uint64(m.Low))
+	case KindPreempted:
+		put3(b, uint64(m.Ballot), uint64(m.Promised), uint64(m.Instance))
+	case KindHeartbeat:
+		put3(b, uint64(m.Ballot), uint64(m.Low), uint64(m.High))
+	case KindReply:
+		le.PutUint64(b, uint64(m.Instance))
+	case KindHi, KindCheckpointAsk:
+		le.PutUint64(b, uint64(m.Instance))
+		putPair(b[8:], m.Offset, m.Total)
+	case KindOK:
+		put2(b, uint64(m.Low), uint64(m.High))
+	case KindRepeat:
+		put2(b, uint64(m.Instance), uint64(m.Until))
+	case KindTrimmed:
+		le.PutUint64(b, uint64(m.Low))
+	case KindCheckpointPage:
+		put3(b, uint64(m.Instance), m.Sequence, m.Hash)
+		putPair(b[24:], m.Offset, m.Total)
+	}
+}
+
+func put2(b []byte, x, y uint64) {
+	le.PutUint64(b, x)
+	le.PutUint64(b[8:], y)
+}
+
+func put3(b []byte, x, y, z uint64) {
+	le.PutUint64(b, x)
+	le.PutUint64(b[8:], y)
+	le.PutUint64(b[16:], z)
+}
+
+func putPair(b []byte, x, y uint32) {
+	le.PutUint32(b, x)
+	le.PutUint32(b[4:], y)
+}
+
+// Decode reads the first message of a frame's messages into m, whose From, To and FromIncarnation it leaves alone, and returns the
+// messages behind it. Anything may be in b. The rest of the frame cannot be read once a message is malformed.
+func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
+	if len(b) < messageHeaderSize {
+		return nil, DropMessage
+	}
+	kind := Kind(b[offKind])
+	if kind == 0 || kind >= numKinds {
+		return nil, DropKind
+	}
+	size := int(le.Uint16(b[offSize:]))
+	f := &formats[kind]
+	if size < messageHeaderSize+f.fixed || size > len(b) {
+		return nil, DropMessage
+	}
+	data := b[messageHeaderSize+f.fixed : size : size]
+	if !f.data && len(data) > 0 || f.entry > 0 && len(data)%f.entry != 0 {
+		return nil, DropMessage
+	}
+	from, to, incarnation := m.From, m.To, m.FromIncarnation
+	*m = Message{
+		Kind: kind, Flags: b[offFlags], Leader: NodeID(le.Uint16(b[offLeader:])), Reason: Reason(b[offReason]),
+		From: from, To: to, FromIncarnation: incarnation, Data: data,
+	}
+	decodeFixed(b[messageHeaderSize:messageHeaderSize+f.fixed], m)
+	if !plausible(m) {
+		return nil, DropMessage
+	}
+	return b[size:], DropNone
+}
+
+func decodeFixed(b []byte, m *Message) {
+	switch m.Kind {
+	case KindAccept, KindStored:
+		m.Ballot, m.Instance, m.Low = Ballot(le.Uint64(b)), Instance(le.Uint64(b[8:])), Instance(le.Uint64(b[16:]))
+		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
+	case KindAccepted:
+		m.Ballot = Ballot(le.Uint64(b))
+	case KindBusy:
+		m.Client, m.Sequence, m.Ballot = ClientID(le.Uint64(b)), le.Uint64(b[8:]), Ballot(le.Uint64(b[16:]))
+	case KindPrepare, KindRefused:
+		m.Ballot, m.Instance = Ballot(le.Uint64(b)), Instance(le.Uint64(b[8:]))
+	case KindPromise:
+		m.Ballot, m.Instance = Ballot(le.Uint64(b)), Instance(le.Uint64(b[8:]))
+		m.Until, m.Low = Instance(le.Uint64(b[16:])), Instance(le.Uint64(b[24:]))
+	case KindPreempted:
+		m.Ballot, m.Promised, m.Instance = Ballot(le.Uint64(b)), Ballot(le.Uint64(b[8:])), Instance(le.Uint64(b[16:]))
+	case KindHeartbeat:
+		m.Ballot, m.Low, m.High = Ballot(le.Uint64(b)), Instance(le.Uint64(b[8:])), Instance(le.Uint64(b[16:]))
+	case KindReply:
+		m.Instance = Instance(le.Uint64(b))
+	case KindHi, KindCheckpointAsk:
+		m.Instance, m.Offset, m.Total = Instance(le.Uint64(b)), le.Uint32(b[8:]), le.Uint32(b[12:])
+	case KindOK:
+		m.Low, m.High = Instance(le.Uint64(b)), Instance(le.Uint64(b[8:]))
+	case KindRepeat:
+		m.Instance, m.Until = Instance(le.Uint64(b)), Instance(le.Uint64(b[8:]))
+	case KindTrimmed:
+		m.Low = Instance(le.Uint64(b))
+	case KindCheckpointPage:
+		m.Instance, m.Sequence, m.Hash = Instance(le.Uint64(b)), le.Uint64(b[8:]), le.Uint64(b[16:])
+		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
+	}
+}
+
+// plausible holds what every receiver may then rely on: instances far from overflow, ranges that do not run backwards, reasons and
+// leaders that can be looked up, ballots where there must be one.
+func plausible(m *Message) bool {
+	if m.Instance > MaxInstance || m.Until > MaxInstance || m.Low > MaxInstance || m.High > MaxInstance {
+		return false
+	}
+	if m.Reason >= numReasons || m.Leader >= MaxNodes {
+		return false
+	}
+	switch m.Kind {
+	case KindPrepare, KindAccept, KindStored, KindAccepted, KindHeartbeat, KindPromise, KindPreempted:
+		if m.Ballot.Round() == 0 || m.Ballot.Proposer() == 0 || m.Ballot.Proposer() >= MaxNodes {
+			return false
+		}
+	}
+	switch m.Kind {
+	case KindPromise, KindRepeat:
+		return m.Until >= m.Instance
+	case KindPreempted:
+		return m.Promised > m.Ballot
+	case KindCheckpointPage:
+		return m.Offset < m.Total
+	}
+	return true
+}

@@ -1,0 +1,356 @@
+package paxos
+
+import (
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// LearnerConfig is what a learner is made of. Times are nanoseconds.
+type LearnerConfig struct {
+	ID         NodeID
+	Members    Members
+	Window     int // instances above the delivered watermark, a power of two, at least the acceptors'
+	ValueBytes int // bytes kept for their values, a power of two
+	MTU        int // payload of a frame
+	Lease      Time
+	Retry      Time // between two tries of a registration that is not answered
+	Repair     Time // without progress after which a gap is asked for
+	Seed       uint64
+
+	// Deliver gets every value once, in the same order on every learner. It runs in the middle of a step: it must not block, and
+	// d and its Data are good until it returns.
+	Deliver func(d *Delivery)
+}
+
+// Delivery is a delivered value.
+type Delivery struct {
+	Instance Instance
+	Position uint64 // of the value in the order of all, from 0
+	Client   ClientID
+	Sequence uint64
+	Node     NodeID // of the client
+	Data     []byte
+}
+
+// Learner is one learner of a group.
+//
+// It counts, per instance, at which ballot each acceptor accepted last, and holds one value with the ballot that it came with. An instance is
+// chosen once a quorum accepted at one ballot ("Paxos Made Simple", section 2.3), and is delivered only with the value of just that
+// ballot, in the order of instances. A ballot that was merely promised counts nowhere.
+type Learner struct {
+	cfg      LearnerConfig
+	quorum   int
+	next     Instance // the delivered watermark: everything below is delivered
+	high     Instance // nothing is known at or above
+	mask     Instance
+	slots    []learnerSlot
+	values   byteRing
+	sessions sessions
+	count    uint64
+	hash     uint64
+	acceptor places
+	peer     places // learners
+	proposer places
+	clients  leases
+	replies  replies
+	delivery Delivery
+	register registration
+	repair   repair
+	state    transfer
+	leader   NodeID
+	Counters LearnerCounters
+}
+
+type learnerSlot struct {
+	instance Instance
+	votes    [MaxAcceptors]Ballot // at which each acceptor accepted last
+	chosen   Ballot               // at which a quorum accepted; 0 none yet
+	ballot   Ballot               // of the value held; 0 none
+	at       uint64               // of the value in the ring
+	length   uint32
+}
+
+// LearnerCounters count what a learner did.
+type LearnerCounters struct {
+	Delivered   uint64 // values
+	Duplicates  uint64 // values chosen again and not delivered again
+	Rejected    uint64 // values chosen and not delivered: no session, or out of its window
+	Instances   uint64 // delivered, no-ops included
+	Noops       uint64
+	Unreadable  uint64 // batches that could not be read
+	OutOfWindow uint64 // accepts and votes dropped: beyond the window
+	StoreFull   uint64 // accepts dropped: no room for the value
+	Repeats     uint64 // ranges asked for again
+	Repaired    uint64 // values that came by repair
+	Transfers   uint64 // states taken from another learner
+	Served      uint64 // pages of state given to others
+}
+
+// NewLearner allocates a learner that has delivered nothing; nothing is allocated afterwards.
+func NewLearner(cfg LearnerConfig, now Time) *Learner {
+	checkWindow(cfg.Window)
+	l := &Learner{
+		cfg:      cfg,
+		quorum:   Quorum(len(cfg.Members.Acceptors)),
+		mask:     Instance(cfg.Window - 1),
+		slots:    make([]learnerSlot, cfg.Window),
+		values:   newByteRing(cfg.ValueBytes),
+		sessions: newSessions(),
+		acceptor: placesOf(cfg.Members.Acceptors),
+		peer:     placesOf(cfg.Members.Learners),
+		proposer: placesOf(cfg.Members.Proposers),
+		clients:  newLeases(),
+		replies:  newReplies(cfg.MTU),
+		register: newRegistration(cfg.Members, now),
+		state:    newTransfer(cfg.MTU),
+	}
+	l.repair.turn = int(cfg.Seed % uint64(len(cfg.Members.Acceptors)))
+	return l
+}
+
+// Step handles a burst of messages and delivers what has become deliverable.
+func (l *Learner) Step(now Time, in []Message, out *Outbox) {
+	for i := range in {
+		m := &in[i]
+		switch m.Kind {
+		case KindAccept:
+			l.onAccept(m)
+		case KindAccepted:
+			l.onAccepted(m)
+		case KindStored:
+			l.onStored(m)
+		case KindHeartbeat:
+			l.onHeartbeat(m)
+		case KindTrimmed:
+			l.onLow(m.Low)
+		case KindOK:
+			l.onOK(m)
+		case KindHi:
+			l.clients.renew(now, m, out)
+			out.send(KindOK, m.From).Low = l.next
+		case KindDelete:
+			l.clients.remove(m.From, m.FromIncarnation)
+		case KindCheckpointAsk:
+			l.onCheckpointAsk(now, m, out)
+		case KindCheckpointPage:
+			l.onCheckpointPage(now, m, out)
+		}
+	}
+	l.deliver(out)
+	l.Tick(now, out)
+}
+
+// Tick does what time asks for: registration, repair, state.
+func (l *Learner) Tick(now Time, out *Outbox) {
+	l.clients.expire(now, out)
+	l.tickRegistration(now, out)
+	if l.state.behind(l) {
+		l.tickTransfer(now, out)
+		return
+	}
+	l.tickRepair(now, out)
+}
+
+// Deadline is when the next Tick is due though nothing arrives.
+func (l *Learner) Deadline() Time {
+	return min(l.register.next, l.repair.deadline(l), l.state.deadline(l), l.clients.next)
+}
+
+// onAccept takes a value from the proposer that owns the ballot. It is not chosen by that.
+func (l *Learner) onAccept(m *Message) {
+	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
+		return
+	}
+	l.leader = m.From
+	l.onLow(m.Low)
+	l.hold(m)
+}
+
+// hold keeps a value with the ballot that it came with, if it can still be of use: the value at the ballot that is chosen, or, before
+// that is known, the one at the highest ballot.
+func (l *Learner) hold(m *Message) {
+	if m.Offset != 0 || int(m.Total) != len(m.Data) {
+		return
+	}
+	s := l.slot(m.Instance)
+	if s == nil || s.chosen != 0 && m.Ballot != s.chosen || m.Ballot <= s.ballot && s.ballot != 0 && s.chosen == 0 || s.ballot == m.Ballot {
+		return
+	}
+	if !l.values.fits(len(m.Data)) {
+		l.reclaim()
+		if !l.values.fits(len(m.Data)) {
+			l.Counters.StoreFull++
+			return
+		}
+	}
+	s.ballot, s.length, s.at = m.Ballot, uint32(len(m.Data)), l.values.put(m.Instance, m.Data)
+}
+
+// slot is the place of an instance that can still be delivered, made anew where it held an earlier instance; nil outside the window.
+func (l *Learner) slot(i Instance) *learnerSlot {
+	if i < l.next {
+		return nil
+	}
+	if i-l.next > l.mask {
+		l.Counters.OutOfWindow++
+		return nil
+	}
+	s := &l.slots[i&l.mask]
+	if s.instance != i {
+		*s = learnerSlot{instance: i}
+	}
+	if i >= l.high {
+		l.high = i + 1
+	}
+	return s
+}
+
+func (l *Learner) reclaim() {
+	for {
+		instance, at, ok := l.values.oldest()
+		if !ok {
+			return
+		}
+		s := &l.slots[instance&l.mask]
+		if instance >= l.next && s.instance == instance && s.ballot != 0 && s.at == at {
+			return
+		}
+		l.values.drop()
+	}
+}
+
+// onAccepted counts the votes of an acceptor: for each instance, at the ballot at which it accepted.
+func (l *Learner) onAccepted(m *Message) {
+	k := l.acceptor.of(m.From)
+	if k < 0 {
+		return
+	}
+	for list := m.Data; len(list) >= acceptedEntrySize; list = list[acceptedEntrySize:] {
+		r, ok := acceptedRangeAt(list)
+		if !ok {
+			return
+		}
+		end := r.First + Instance(r.Count)
+		if limit := l.next + l.mask + 1; end > limit {
+			l.Counters.OutOfWindow++
+			l.high = max(l.high, min(end, MaxInstance))
+			end = limit
+		}
+		for i := max(r.First, l.next); i < end; i++ {
+			l.vote(i, k, m.Ballot)
+		}
+	}
+}
+
+func (l *Learner) vote(i Instance, k int, b Ballot) {
+	s := l.slot(i)
+	if s == nil || s.votes[k] >= b {
+		return
+	}
+	s.votes[k] = b
+	n := 0
+	for _, v := range s.votes {
+		if v == b {
+			n++
+		}
+	}
+	// A second quorum, at a higher ballot, chose the same value: it counts where the value of the first cannot be had any more.
+	if n >= l.quorum && (s.chosen == 0 || s.ballot != s.chosen) {
+		s.chosen = b
+	}
+}
+
+// onStored takes an acceptor's answer to a Repeat: a vote at the ballot at which it accepted, and the value that it accepted there.
+func (l *Learner) onStored(m *Message) {
+	k := l.acceptor.of(m.From)
+	if k < 0 {
+		return
+	}
+	l.onLow(m.Low)
+	if m.Instance >= l.next && m.Instance-l.next <= l.mask {
+		l.Counters.Repaired++
+		l.vote(m.Instance, k, m.Ballot)
+		l.hold(m)
+	}
+}
+
+func (l *Learner) onHeartbeat(m *Message) {
+	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
+		return
+	}
+	l.leader = m.From
+	l.high = max(l.high, m.High)
+	l.onLow(m.Low)
+}
+
+// ready tells whether an instance can be delivered once those before it are.
+func (l *Learner) ready(i Instance) bool {
+	s := &l.slots[i&l.mask]
+	return s.instance == i && s.chosen != 0 && s.ballot == s.chosen && i < l.high
+}
+
+func (l *Learner) deliver(out *Outbox) {
+	for l.ready(l.next) {
+		s := &l.slots[l.next&l.mask]
+		l.deliverBatch(l.next, l.values.get(s.at, s.length), out)
+		s.chosen, s.ballot = 0, 0
+		l.next++
+		l.Counters.Instances++
+	}
+	l.replies.flush(l.next, out)
+}
+
+// hashPrime spreads the running hash; odd, so that no state is lost.
+const hashPrime = 0x9fb21c651e98df25
+
+func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
+	if len(batch) == 0 {
+		l.Counters.Noops++
+		return
+	}
+	var v Value
+	for len(batch) > 0 {
+		rest, ok := NextValue(batch, &v)
+		if !ok {
+			l.Counters.Unreadable++
+			out.event(Event{Kind: EventUnreadableBatch, Instance: i})
+			return
+		}
+		fresh, status := l.sessions.apply(&v, i)
+		switch {
+		case fresh:
+			l.hash = (bits.RotateLeft64(l.hash, 29) ^ xxhash.Sum64(batch[:len(batch)-len(rest)])) * hashPrime
+			l.delivery = Delivery{Instance: i, Position: l.count, Client: v.Client, Sequence: v.Sequence, Node: v.Node, Data: v.Data}
+			l.count++
+			l.Counters.Delivered++
+			if l.cfg.Deliver != nil {
+				l.cfg.Deliver(&l.delivery)
+			}
+		case status == StatusDelivered:
+			l.Counters.Duplicates++
+		default:
+			l.Counters.Rejected++
+		}
+		if l.clients.of[v.Node].live {
+			l.replies.add(v.Node, v.Client, v.Sequence, status, out)
+		}
+		batch = rest
+	}
+}
+
+// Delivered tells how far the learner is: the delivered watermark, how many values, and the running hash over them in order. Two learners
+// with the same watermark have the same of both.
+func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
+	return l.next, l.count, l.hash
+}
+
+// High is the instance above the highest that the learner has heard of.
+func (l *Learner) High() Instance { return l.high }
+
+// Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
+func (l *Learner) Behind() bool { return l.state.behind(l) }
+func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
+
+// Sessions is the number of client sessions.
+func (l *Learner) Sessions() int { return l.sessions.n }

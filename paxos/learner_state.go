@@ -1,0 +1,177 @@
+package paxos
+
+// How a learner that fell behind the low watermark, or starts when the log was trimmed, takes state from another learner: where it
+// stands, how much it delivered, the running hash, and the client sessions. It comes in pages of one checkpoint. Without it delivery
+// stops: going on with an empty session table would deliver retries twice.
+type transfer struct {
+	low      Instance // the highest low watermark heard of: state is needed where it lies above the delivered watermark
+	from     int      // the learner that is asked
+	position Instance // of the checkpoint that is being taken; 0 none yet
+	page     uint32   // the next one
+	since    Time     // of the last ask
+	asked    bool
+	failures int
+	stuck    bool
+	incoming sessions
+
+	// What this learner gives to others: its state at saved, copied at savedAt.
+	saved      []byte
+	savedAt    Time
+	savedTo    int
+	savedState CheckpointState
+	perPage    int
+}
+
+// CheckpointState is where a learner stands besides its sessions.
+type CheckpointState struct {
+	Position Instance // everything below is delivered
+	Values   uint64
+	Hash     uint64
+}
+
+// checkpointAgeNs is how long a checkpoint is given out before a new one is made.
+const checkpointAgeNs = 100e6
+
+func newTransfer(mtu int) transfer {
+	return transfer{
+		incoming: newSessions(),
+		saved:    make([]byte, MaxSessions*sessionEntrySize),
+		perPage:  room(KindCheckpointPage, mtu) / sessionEntrySize * sessionEntrySize,
+		savedAt:  -checkpointAgeNs,
+	}
+}
+
+func (t *transfer) behind(l *Learner) bool { return t.low > l.next }
+
+func (t *transfer) deadline(l *Learner) Time {
+	if !t.behind(l) {
+		return never
+	}
+	return t.since + l.cfg.Retry
+}
+
+// onLow takes a low watermark: below it nothing can be told again by acceptors that heard of it.
+func (l *Learner) onLow(low Instance) {
+	if low > l.state.low {
+		l.state.low = low
+		l.high = max(l.high, low)
+	}
+}
+
+// tickTransfer asks one learner after the other, page by page.
+func (l *Learner) tickTransfer(now Time, out *Outbox) {
+	t := &l.state
+	others := len(l.cfg.Members.Learners) - 1
+	if !t.asked {
+		t.asked, t.position, t.page, t.failures = true, 0, 0, 0
+		out.event(Event{Kind: EventBehind, Instance: t.low})
+		if others > 0 {
+			l.nextPeer()
+			l.askPage(now, out)
+			return
+		}
+	}
+	if now-t.since < l.cfg.Retry {
+		return
+	}
+	t.since = now
+	if t.failures++; t.failures > 4*max(others, 1) && !t.stuck {
+		t.stuck = true
+		out.event(Event{Kind: EventNoState, Instance: l.next})
+	}
+	if others > 0 {
+		if t.failures%2 == 0 {
+			l.nextPeer()
+			t.position, t.page = 0, 0
+		}
+		l.askPage(now, out)
+	}
+}
+
+func (l *Learner) nextPeer() {
+	t := &l.state
+	for range l.cfg.Members.Learners {
+		t.from = (t.from + 1) % len(l.cfg.Members.Learners)
+		if l.cfg.Members.Learners[t.from] != l.cfg.ID {
+			return
+		}
+	}
+}
+
+// askPage asks for page 0 of any checkpoint that is far enough, or for another page of the one that was begun.
+func (l *Learner) askPage(now Time, out *Outbox) {
+	t := &l.state
+	t.since = now
+	m := out.send(KindCheckpointAsk, l.cfg.Members.Learners[t.from])
+	m.Instance, m.Offset = t.low, t.page
+	if t.page > 0 {
+		m.Instance = t.position
+	}
+}
+
+// onCheckpointAsk gives a page. Page 0 may be of a new checkpoint, the others are of the one that the asker names.
+func (l *Learner) onCheckpointAsk(now Time, m *Message, out *Outbox) {
+	t := &l.state
+	if l.peer.of(m.From) < 0 || t.behind(l) {
+		return
+	}
+	if m.Offset == 0 && (t.savedState.Position < m.Instance || now-t.savedAt >= checkpointAgeNs) {
+		if l.next < m.Instance {
+			return // behind as well
+		}
+		t.savedTo, t.savedAt = l.sessions.save(t.saved), now
+		t.savedState = CheckpointState{Position: l.next, Values: l.count, Hash: l.hash}
+	}
+	if m.Offset > 0 && t.savedState.Position != m.Instance {
+		return
+	}
+	pages := max(1, (t.savedTo+t.perPage-1)/t.perPage)
+	if int(m.Offset) >= pages {
+		return
+	}
+	from := int(m.Offset) * t.perPage
+	p := out.send(KindCheckpointPage, m.From)
+	p.Instance, p.Sequence, p.Hash = t.savedState.Position, t.savedState.Values, t.savedState.Hash
+	p.Offset, p.Total = m.Offset, uint32(pages)
+	p.Data = t.saved[from:min(from+t.perPage, t.savedTo)]
+	l.Counters.Served++
+}
+
+// onCheckpointPage takes the page that is next, and with the last one the whole state.
+func (l *Learner) onCheckpointPage(now Time, m *Message, out *Outbox) {
+	t := &l.state
+	if !t.behind(l) || !t.asked || m.From != l.cfg.Members.Learners[t.from] || m.Offset != t.page {
+		return
+	}
+	if m.Offset == 0 {
+		if m.Instance <= l.next {
+			return
+		}
+		t.incoming.reset()
+		t.position = m.Instance
+	} else if m.Instance != t.position {
+		return
+	}
+	if !t.incoming.load(m.Data) {
+		t.position, t.page = 0, 0
+		return
+	}
+	t.failures = 0
+	if t.page++; t.page < m.Total {
+		l.askPage(now, out)
+		return
+	}
+	l.restore(CheckpointState{Position: m.Instance, Values: m.Sequence, Hash: m.Hash})
+	out.event(Event{Kind: EventRestored, Instance: m.Instance, Node: m.From})
+}
+
+// restore goes on from another learner's state.
+func (l *Learner) restore(s CheckpointState) {
+	t := &l.state
+	l.sessions, t.incoming = t.incoming, l.sessions
+	l.next, l.count, l.hash = s.Position, s.Values, s.Hash
+	l.high = max(l.high, l.next)
+	l.register.renewal, l.register.next = 0, 0 // tell everyone at once
+	t.position, t.page, t.failures, t.asked, t.stuck = 0, 0, 0, false, false
+	l.Counters.Transfers++
+}

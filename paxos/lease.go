@@ -1,0 +1,111 @@
+package paxos
+
+// leases are the registrations of learners (with acceptors and proposers) and of clients (with learners). A registration is bound to a node
+// and its incarnation, lasts until its lease ends, and is renewed long before. Deleting one leaves the others of the same machine alone.
+type leases struct {
+	of   [MaxNodes]lease
+	list [MaxNodes]NodeID // the live ones, in the order in which they came
+	n    int
+	next Time // when the first of them ends
+
+	changes uint64 // of the list
+}
+
+type lease struct {
+	live        bool
+	incarnation Incarnation
+	until       Time
+	delivered   Instance // as of the last renewal
+}
+
+// maxLeaseMs bounds what a Hi may ask for.
+const maxLeaseMs = 600_000
+
+const never Time = 1<<63 - 1
+
+func newLeases() leases { return leases{next: never} }
+
+// renew takes a Hi. It tells whether the registration is new: another incarnation, or none before.
+func (l *leases) renew(now Time, m *Message, out *Outbox) (fresh bool) {
+	if m.From == 0 || m.From >= MaxNodes {
+		return false
+	}
+	e := &l.of[m.From]
+	if !e.live {
+		l.list[l.n] = m.From
+		l.n++
+		l.changes++
+		fresh = true
+	} else if e.incarnation != m.FromIncarnation {
+		fresh = true
+	}
+	delivered := m.Instance
+	if !fresh && delivered < e.delivered {
+		delivered = e.delivered // an older Hi that was overtaken
+	}
+	until := now + Time(min(m.Total, maxLeaseMs))*1e6
+	*e = lease{live: true, incarnation: m.FromIncarnation, until: until, delivered: delivered}
+	l.next = min(l.next, until)
+	if fresh {
+		out.event(Event{Kind: EventRegistered, Node: m.From})
+	}
+	return fresh
+}
+
+// grant gives a node a lease that it did not ask for: a new leader does so for all learners, because it cannot know yet how far they are.
+func (l *leases) grant(id NodeID, until Time) {
+	e := &l.of[id]
+	if !e.live {
+		l.list[l.n] = id
+		l.n++
+		l.changes++
+		*e = lease{live: true, until: until}
+		l.next = min(l.next, until)
+	}
+}
+
+// remove takes a Delete. One of an earlier incarnation is too late.
+func (l *leases) remove(id NodeID, incarnation Incarnation) {
+	if id < MaxNodes && l.of[id].live && l.of[id].incarnation == incarnation {
+		l.drop(id)
+	}
+}
+
+func (l *leases) drop(id NodeID) {
+	l.of[id] = lease{}
+	for i, e := range l.list[:l.n] {
+		if e == id {
+			copy(l.list[i:], l.list[i+1:l.n])
+			l.n--
+			l.changes++
+			return
+		}
+	}
+}
+
+// expire drops the leases that have ended.
+func (l *leases) expire(now Time, out *Outbox) {
+	if now < l.next {
+		return
+	}
+	l.next = never
+	for i := l.n - 1; i >= 0; i-- {
+		id := l.list[i]
+		if e := &l.of[id]; now >= e.until {
+			l.drop(id)
+			out.event(Event{Kind: EventLeaseExpired, Node: id})
+		} else {
+			l.next = min(l.next, e.until)
+		}
+	}
+}
+
+// low is the least delivered watermark of the live ones; ok is false where there are none.
+func (l *leases) low() (low Instance, ok bool) {
+	for _, id := range l.list[:l.n] {
+		if e := &l.of[id]; !ok || e.delivered < low {
+			low, ok = e.delivered, true
+		}
+	}
+	return low, ok
+}

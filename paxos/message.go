@@ -1,0 +1,124 @@
+package paxos
+
+// Kind is what a message says. PROTOCOL.md has the table of them all.
+type Kind uint8
+
+// The kinds, in the order in which a value meets them; then those of registration, repair and state.
+const (
+	KindSubmit         Kind = 1 + iota // client → proposer: values to be chosen
+	KindBusy                           // proposer → client: values refused, and why; who leads
+	KindPrepare                        // proposer → acceptor: 1a
+	KindPromise                        // acceptor → proposer: 1b, one page
+	KindPreempted                      // acceptor → proposer: a higher ballot was promised
+	KindAccept                         // proposer → acceptor and learner: 2a
+	KindAccepted                       // acceptor → learner and proposer: 2b, ranges of instances
+	KindHeartbeat                      // leader → acceptor, proposer, learner: who leads, how far
+	KindReply                          // learner → client: values delivered
+	KindHi                             // learner → acceptor and proposer, client → learner: (re)register
+	KindOK                             // the answer to Hi
+	KindDelete                         // learner → acceptor and proposer, client → learner: unregister
+	KindRepeat                         // learner or proposer → acceptor: tell again what you accepted
+	KindStored                         // acceptor → learner or proposer: the value that it accepted
+	KindTrimmed                        // acceptor → whoever asked: that lies below my low watermark
+	KindRefused                        // acceptor → proposer or learner: I do not vote, and why
+	KindCheckpointAsk                  // learner → learner: give me a page of your state
+	KindCheckpointPage                 // learner → learner: a page of it
+	numKinds
+)
+
+var kindNames = [numKinds]string{
+	"?", "submit", "busy", "prepare", "promise", "preempted", "accept", "accepted", "heartbeat", "reply", "hi", "ok", "delete",
+	"repeat", "stored", "trimmed", "refused", "checkpoint-ask", "checkpoint-page",
+}
+
+func (k Kind) String() string {
+	if k >= numKinds {
+		return "?"
+	}
+	return kindNames[k]
+}
+
+// Message is any message of the protocol, decoded. Which fields mean something depends on the kind (PROTOCOL.md); the others are zero.
+//
+// Data is a view: of the received frame, or of memory of the role that sent it. It is valid during the Step that gets the message.
+type Message struct {
+	Kind            Kind
+	Flags           uint8
+	Reason          Reason // Busy, Refused: why
+	From            NodeID
+	To              NodeID
+	Leader          NodeID      // Busy: who leads as far as the sender knows, 0 unknown
+	FromIncarnation Incarnation // of From
+
+	Ballot   Ballot   // the ballot that it is about
+	Promised Ballot   // Preempted: the higher one
+	Instance Instance // the instance, or the first of a range
+	Until    Instance // the end of the range, exclusive
+	Low      Instance // the sender's low watermark
+	High     Instance // Heartbeat: the next instance to be proposed
+	Client   ClientID // Busy: whose value
+	Sequence uint64   // Busy: the first value refused. CheckpointPage: values delivered
+	Hash     uint64   // CheckpointPage: running hash of what was delivered
+	Offset   uint32   // of a fragment. CheckpointAsk, CheckpointPage: number of the page
+	Total    uint32   // length of the whole value. CheckpointPage: number of pages
+	Data     []byte
+}
+
+// Flags of messages.
+const (
+	FlagLast   uint8 = 1 << iota // Promise: nothing is accepted at or above Until
+	FlagValues                   // Repeat: answer with the values, not only with what was accepted
+	FlagUpdate                   // Hi: the registration stands, this renews it
+)
+
+// Reason says why something was refused.
+type Reason uint8
+
+// The reasons.
+const (
+	ReasonNone        Reason = iota
+	ReasonNotLeader          // Busy: another proposer leads; Leader says which
+	ReasonNoLeader           // Busy: no proposer leads yet
+	ReasonWindowFull         // Busy: too many instances or bytes in flight
+	ReasonStopped            // Busy: more than a minority of acceptors are gone for good
+	ReasonMalformed          // Busy: the values cannot be read, or one is over the limit
+	ReasonAmnesia            // Refused: restarted without its promises, so it must not vote
+	ReasonStoreFull          // Refused: no room for the value
+	ReasonConflict           // Refused: another value at an equal ballot
+	ReasonOutOfWindow        // Refused: the instance lies beyond the window
+	ReasonUnsupported        // Refused: a fragment, which this version does not take
+	numReasons
+)
+
+var reasonNames = [numReasons]string{
+	"none", "not the leader", "no leader yet", "window full", "cluster stopped", "malformed values", "restarted without its promises",
+	"store full", "another value at an equal ballot", "instance beyond the window", "fragments are not supported",
+}
+
+func (r Reason) String() string {
+	if r >= numReasons {
+		return "?"
+	}
+	return reasonNames[r]
+}
+
+// Status of a value in a Reply.
+type Status uint32
+
+// The statuses. A retry of a delivered value is answered with StatusDelivered again.
+const (
+	StatusDelivered   Status = iota
+	StatusNoRoom             // no session: the table is full of sessions in use
+	StatusUnknown            // no session: it was never opened, or it gave way to others
+	StatusOutOfWindow        // the sequence is SessionSpan or more past the oldest unanswered one
+	numStatuses
+)
+
+var statusNames = [numStatuses]string{"delivered", "no room for another session", "unknown session", "sequence out of window"}
+
+func (s Status) String() string {
+	if s >= numStatuses {
+		return "?"
+	}
+	return statusNames[s]
+}

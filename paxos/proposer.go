@@ -1,0 +1,400 @@
+package paxos
+
+import "math/bits"
+
+// BatchMode says how many values share an instance and how many messages a frame.
+type BatchMode uint8
+
+// The modes.
+const (
+	BatchInstance BatchMode = iota // values of a burst share an instance, up to the MTU
+	BatchFrame                     // one value an instance, several messages a frame
+	BatchOff                       // one value an instance, one message a frame: as the Kernel Paxos paper has it
+)
+
+var batchNames = [...]string{"instance", "frame", "off"}
+
+func (b BatchMode) String() string { return batchNames[b] }
+
+// ProposerConfig is what a proposer is made of. Times are nanoseconds.
+type ProposerConfig struct {
+	ID            NodeID
+	Members       Members
+	Window        int // instances above the low watermark, a power of two, the acceptors' at most
+	ValueBytes    int // bytes kept for values in flight, a power of two
+	QueueBytes    int // bytes of values that wait for room
+	InFlight      int // most instances proposed and not yet chosen
+	MTU           int // payload of a frame
+	Batch         BatchMode
+	Heartbeat     Time // between two heartbeats of a leader
+	Retry         Time // after which an unanswered prepare or accept is sent again
+	LeaderTimeout Time // silence of the leader after which to try to lead
+	Lease         Time // the learners'
+	Seed          uint64
+}
+
+type phase uint8
+
+const (
+	following phase = iota
+	preparing
+	leading
+)
+
+// Proposer is one proposer of a group. One at a time leads: the one with the highest ballot.
+//
+// It proposes in an instance only after every page of promises of one quorum is there, and then what the pages bind it to: the value
+// reported with the highest ballot, or, where none of them reports one, a no-op below the highest reported instance and values of clients
+// above. ("Paxos Made Simple", section 2.2, P2c; section 3 for the suffix of instances.)
+//
+// It sends one value per (ballot, instance), ever: the value's bytes stay in the ring until it is chosen, and a retry sends those.
+type Proposer struct {
+	cfg      ProposerConfig
+	quorum   int
+	phase    phase
+	stopped  bool
+	ballot   Ballot // ours; meaningless while following
+	known    Ballot // the highest seen of anyone
+	leader   NodeID // who leads, 0 unknown
+	rounds   rounds
+	rand     uint64
+	low      Instance // everything below is delivered and trimmed
+	chosen   Instance // everything below is chosen
+	next     Instance // the next to propose in
+	unchosen int      // instances below next that are not chosen
+	slots    []proposerSlot
+	mask     Instance
+	values   byteRing
+	queue    queue
+	views    [MaxAcceptors]acceptorView
+	from     Instance // where phase 1 began
+	reported Instance // above the highest instance reported in phase 1
+	recover  Instance // recovery has begun for everything below
+	fetches  int      // values asked for and not here
+	leases   leases
+	acceptor places
+	peer     places // proposers
+	dests    []NodeID
+	destsAt  uint64 // leases.changes when dests was made
+	nextBeat Time
+	beats    uint64
+	nextScan Time
+	silence  Time // when to try to lead, while following
+	giveUp   Time // when a phase 1 or a recovery that does not end is begun anew
+	last     Time
+	Counters ProposerCounters
+}
+
+type slotState uint8
+
+const (
+	slotFree     slotState = iota
+	slotReported           // phase 1 reported a value; it is not here yet
+	slotProposed           // the value is in the ring and was sent
+	slotChosen
+)
+
+type proposerSlot struct {
+	instance Instance
+	ballot   Ballot // ours: what the slot says holds under this ballot alone
+	state    slotState
+	votes    uint8  // a bit for each acceptor that accepted
+	holders  uint8  // a bit for each acceptor that reported the value at found
+	length   uint32 // of the value
+	found    Ballot // the highest ballot reported
+	digest   uint64 // of the value reported
+	at       uint64 // of the value in the ring
+	sent     Time
+}
+
+// acceptorView is what a proposer knows of an acceptor.
+type acceptorView struct {
+	next        Instance // promise pages cover everything below
+	pages       int
+	done        bool // the last page is there
+	incarnation Incarnation
+	amnesia     bool
+}
+
+// ProposerCounters count what a proposer did.
+type ProposerCounters struct {
+	Submitted  uint64 // values taken from clients
+	Busy       uint64 // submits refused
+	Proposed   uint64 // instances, no-ops included
+	Noops      uint64 // instances proposed with nothing, to fill holes
+	Chosen     uint64 // instances
+	Retries    uint64 // accepts sent again
+	Prepares   uint64 // phases 1 begun
+	Preempted  uint64 // times that a higher ballot ended a phase
+	Fetched    uint64 // values fetched after phase 1
+	Refused    uint64 // accepts refused by an acceptor
+	Unpromised uint64 // promise pages that could not be used
+}
+
+// NewProposer allocates a proposer that follows; nothing is allocated afterwards. It cannot lead until it was granted rounds.
+func NewProposer(cfg ProposerConfig, now Time) *Proposer {
+	checkWindow(cfg.Window)
+	p := &Proposer{
+		cfg:      cfg,
+		quorum:   Quorum(len(cfg.Members.Acceptors)),
+		rand:     cfg.Seed,
+		slots:    make([]proposerSlot, cfg.Window),
+		mask:     Instance(cfg.Window - 1),
+		values:   newByteRing(cfg.ValueBytes),
+		queue:    newQueue(cfg.QueueBytes),
+		leases:   newLeases(),
+		acceptor: placesOf(cfg.Members.Acceptors),
+		peer:     placesOf(cfg.Members.Proposers),
+		dests:    make([]NodeID, 0, MaxNodes),
+	}
+	// A leader that is there is heard within a few heartbeats; with none there is no reason to wait for long.
+	p.silence = now + cfg.Heartbeat*Time(4+p.random(8))
+	p.aim()
+	return p
+}
+
+// Step handles a burst of messages; values of one burst share instances.
+func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
+	p.last = now
+	for i := range in {
+		m := &in[i]
+		switch m.Kind {
+		case KindSubmit:
+			p.onSubmit(m, out)
+		case KindAccepted:
+			p.onAccepted(m)
+		case KindPromise:
+			p.onPromise(now, m, out)
+		case KindStored:
+			p.onStored(now, m, out)
+		case KindPreempted:
+			p.onPreempted(now, m, out)
+		case KindHeartbeat:
+			p.onHeartbeat(now, m, out)
+		case KindRefused:
+			p.onRefused(m, out)
+		case KindTrimmed:
+			p.setLow(m.Low)
+		case KindHi:
+			p.onHi(now, m, out)
+		case KindDelete:
+			p.leases.remove(m.From, m.FromIncarnation)
+		}
+	}
+	p.Tick(now, out)
+}
+
+// Tick does what time asks for: heartbeats, retries, taking the lead. Then it proposes what there is room for.
+func (p *Proposer) Tick(now Time, out *Outbox) {
+	p.last = now
+	p.leases.expire(now, out)
+	switch p.phase {
+	case following:
+		if now >= p.silence {
+			p.prepare(now, out)
+		}
+	case preparing:
+		p.tickPreparing(now, out)
+	case leading:
+		p.tickLeading(now, out)
+	}
+}
+
+// Deadline is when the next Tick is due though nothing arrives.
+func (p *Proposer) Deadline() Time {
+	switch p.phase {
+	case following:
+		return p.silence
+	case preparing:
+		return p.nextScan
+	}
+	return min(p.nextBeat, p.nextScan)
+}
+
+func (p *Proposer) tickLeading(now Time, out *Outbox) {
+	if low, ok := p.leases.low(); ok {
+		p.setLow(low)
+	}
+	if now >= p.nextBeat {
+		p.beat(now, out)
+	}
+	if p.recover < p.reported {
+		p.recoverMore(now, out)
+	}
+	if now >= p.nextScan {
+		p.nextScan = now + p.cfg.Retry/2
+		p.resend(now, out)
+	}
+	p.pump(now, out)
+}
+
+// pump proposes queued values while the windows allow.
+func (p *Proposer) pump(now Time, out *Outbox) {
+	for !p.queue.empty() && p.canPropose(out) {
+		batch := p.queue.take(p.cfg.MTU-AcceptOverhead, p.cfg.Batch == BatchInstance)
+		if !p.propose(now, p.next, batch, out) {
+			return
+		}
+		p.queue.taken(len(batch))
+		p.next++
+	}
+}
+
+func (p *Proposer) canPropose(out *Outbox) bool {
+	return p.next-p.low <= p.mask && p.unchosen < p.cfg.InFlight && len(out.Now)+len(p.dests) < cap(out.Now)-OutboxSize/8
+}
+
+// propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
+func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool {
+	if !p.values.fits(len(value)) {
+		p.reclaim()
+		if !p.values.fits(len(value)) {
+			return false
+		}
+	}
+	s := &p.slots[i&p.mask]
+	*s = proposerSlot{
+		instance: i, ballot: p.ballot, state: slotProposed, length: uint32(len(value)), at: p.values.put(i, value), sent: now,
+	}
+	if i >= p.next {
+		p.unchosen++ // what lies below was counted when recovery took charge of it
+	}
+	p.Counters.Proposed++
+	p.aim()
+	for _, id := range p.dests {
+		p.accept(id, s, out)
+	}
+	return true
+}
+
+func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
+	m := out.send(KindAccept, to)
+	m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
+	m.Total, m.Data = s.length, p.values.get(s.at, s.length)
+}
+
+// aim lists whom accepts go to: acceptors and registered learners, a node that is both once.
+func (p *Proposer) aim() {
+	if len(p.dests) > 0 && p.destsAt == p.leases.changes {
+		return
+	}
+	p.dests = append(p.dests[:0], p.cfg.Members.Acceptors...)
+	for _, id := range p.leases.list[:p.leases.n] {
+		if p.acceptor.of(id) < 0 {
+			p.dests = append(p.dests, id)
+		}
+	}
+	p.destsAt = p.leases.changes
+}
+
+// reclaim wins back the room of values that are chosen: from there on acceptors keep them.
+func (p *Proposer) reclaim() {
+	for {
+		instance, at, ok := p.values.oldest()
+		if !ok {
+			return
+		}
+		s := &p.slots[instance&p.mask]
+		if s.state == slotProposed && s.ballot == p.ballot && s.instance == instance && s.at == at && instance >= p.low {
+			return
+		}
+		p.values.drop()
+	}
+}
+
+func (p *Proposer) onAccepted(m *Message) {
+	k := p.acceptor.of(m.From)
+	if k < 0 || p.phase != leading || m.Ballot != p.ballot {
+		return
+	}
+	p.alive(k, m)
+	for list := m.Data; len(list) >= acceptedEntrySize; list = list[acceptedEntrySize:] {
+		r, ok := acceptedRangeAt(list)
+		if !ok {
+			return
+		}
+		end := min(r.First+Instance(r.Count), p.next)
+		for i := max(r.First, p.chosen); i < end; i++ {
+			s := &p.slots[i&p.mask]
+			if s.instance != i || s.ballot != p.ballot || s.state != slotProposed {
+				continue
+			}
+			s.votes |= 1 << k
+			if bits.OnesCount8(s.votes) >= p.quorum {
+				s.state = slotChosen
+				p.unchosen--
+				p.Counters.Chosen++
+			}
+		}
+	}
+	p.advance()
+}
+
+// advance moves the mark below which everything is chosen.
+func (p *Proposer) advance() {
+	for p.chosen < p.next {
+		s := &p.slots[p.chosen&p.mask]
+		if s.instance != p.chosen || s.ballot != p.ballot || s.state != slotChosen {
+			return
+		}
+		p.chosen++
+	}
+}
+
+// setLow takes a higher low watermark. What lies below was delivered, so it is chosen, whether or not this proposer saw the votes.
+func (p *Proposer) setLow(low Instance) {
+	if low <= p.low {
+		return
+	}
+	if p.phase == leading {
+		for i := p.chosen; i < min(low, p.next); i++ {
+			if s := &p.slots[i&p.mask]; s.instance != i || s.ballot != p.ballot || s.state != slotChosen {
+				p.unchosen--
+				if s.instance == i && s.ballot == p.ballot && s.state == slotReported {
+					p.unfetch(s)
+				}
+				s.instance, s.ballot, s.state = i, p.ballot, slotChosen
+			}
+		}
+	}
+	p.low = low
+	p.chosen = max(p.chosen, low)
+	p.next = max(p.next, low)
+	p.recover = max(p.recover, low)
+	p.advance()
+}
+
+// resend sends again what was not chosen in time, the oldest first, a bounded number at once.
+func (p *Proposer) resend(now Time, out *Outbox) {
+	const most = 256
+	n := 0
+	for i := p.chosen; i < p.next && n < most && len(out.Now) < cap(out.Now)/2; i++ {
+		s := &p.slots[i&p.mask]
+		if s.instance != i || s.ballot != p.ballot || now-s.sent < p.cfg.Retry {
+			continue
+		}
+		switch s.state {
+		case slotProposed:
+			s.sent = now
+			n++
+			p.Counters.Retries++
+			for k, id := range p.cfg.Members.Acceptors {
+				if s.votes&(1<<k) == 0 {
+					p.accept(id, s, out)
+				}
+			}
+			p.acceptLearners(s, out)
+		case slotReported:
+			n++
+			p.fetch(now, s, out)
+		}
+	}
+}
+
+// acceptLearners sends an accept again to the learners that are not acceptors too.
+func (p *Proposer) acceptLearners(s *proposerSlot, out *Outbox) {
+	p.aim()
+	for _, id := range p.dests[len(p.cfg.Members.Acceptors):] {
+		p.accept(id, s, out)
+	}
+}
