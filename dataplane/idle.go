@@ -62,7 +62,7 @@ type idler struct {
 	blind    bool  // IdleBlock: some port has no descriptor
 	ports    []Port
 	fds      []unix.PollFd // the loop's own wake-up; IdleBlock: and those of the ports
-	nap      unix.Timespec
+	nap      unix.Timespec // ppoll writes what was left of it
 	yields   uint64
 	naps     uint64
 }

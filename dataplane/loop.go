@@ -13,8 +13,9 @@ import (
 // Task is what a loop runs: a role with its ports, a relay, a generator of load.
 type Task interface {
 	// Cycle does all the work there is, a burst from each port, and returns how much that was: 0 if there was none. now is the
-	// loop's clock (Now), read once for the whole cycle. It must not wait: no channel, no mutex that may be held, no net.Conn
-	// (see LoopConfig.Preemptible). System calls are allowed; a loop that is in one polls nothing.
+	// loop's clock (Now), read once for the whole cycle. It must not wait (a channel, a mutex that may be held, a net.Conn) nor
+	// stop the world (runtime.GC, ReadMemStats): the runtime would end the process (see LoopConfig.Preemptible). What needs
+	// that belongs into Inspect. System calls are allowed; a loop that is in one polls nothing.
 	Cycle(now int64) (work int)
 
 	// Deadline is when, on the loop's clock, the task next wants a cycle though nothing arrives; math.MaxInt64 if never. It is
@@ -31,7 +32,8 @@ type LoopConfig struct {
 	Ports    []Port   // the task's ports: what IdleBlock sleeps on
 
 	// Preemptible is for a task that breaks the rule not to wait: Go's scheduler may then take the loop off its thread, about every
-	// 10 ms for some tens of microseconds. Without it a task that waits ends the process ("schedule: holding locks").
+	// 10 ms for some tens of microseconds. Without it a task that waits ends the process ("schedule: holding locks",
+	// "stopTheWorld: holding locks").
 	Preemptible bool
 }
 
@@ -51,8 +53,9 @@ type Loop struct {
 
 	// Owned by the goroutine in Run.
 	idle     idler
-	pinned   bool  // between procPin and procUnpin
-	breathed int64 // when the runtime was last let in
+	wakes    [8]byte // read from wakeFD, of no further use
+	pinned   bool    // between procPin and procUnpin
+	breathed int64   // when the runtime was last let in
 	stats    LoopStats
 	atStart  outsideCounts
 }
@@ -78,7 +81,8 @@ func NewLoop(cfg LoopConfig, task Task) (*Loop, error) {
 }
 
 // Run pins the calling goroutine's thread and cycles until Stop. It returns an error only when it could not begin. The thread
-// gets its former cores back at the end. A loop runs once.
+// gets its former cores back at the end. A loop runs once. A panic of the task ends the process with its message and the stacks
+// of all goroutines; it cannot be recovered from, except in a loop that is Preemptible.
 func (l *Loop) Run() error {
 	if !l.started.CompareAndSwap(false, true) {
 		return fmt.Errorf("loop %s: it has been run already: make a new one", l.cfg.Name)
@@ -173,6 +177,10 @@ func (l *Loop) breathe(now int64) {
 	runtime.Gosched()
 }
 
+// pin keeps Go's scheduler off the loop. Measured on 2 vCPUs at 2.5 GHz, one spinning loop beside a light load, 3 s each: locked to its
+// thread alone the loop made 30 to 36 voluntary switches; pinned, with the runtime let in once a millisecond, none. The price is that
+// runtime.GC takes 4 to 18 ms instead of 1 to 3 ms, which a process without garbage does not pay. GOMAXPROCS=1 without a lock would
+// do as well, for one loop a process and without a core of its own.
 func (l *Loop) pin() {
 	if !l.pinned && !l.cfg.Preemptible {
 		procPin()
@@ -200,8 +208,7 @@ func (l *Loop) attract() {
 	l.wakeMu.Lock()
 	defer l.wakeMu.Unlock()
 	if l.wakeFD >= 0 {
-		one := [8]byte{1}
-		_, _ = unix.Write(l.wakeFD, one[:]) // full means that it is readable already
+		_, _ = unix.Write(l.wakeFD, wakeCount) // full means that it is readable already
 	}
 }
 
@@ -214,8 +221,7 @@ func (l *Loop) setWake(fd int) {
 // attend serves inspections and tells whether to stop. Flags are cleared before they are looked at: what comes later sets them again.
 func (l *Loop) attend() (stop bool) {
 	l.attention.Store(false)
-	var count [8]byte
-	_, _ = unix.Read(l.wakeFD, count[:]) // empty, unless it was a sleep that was ended
+	_, _ = unix.Read(l.wakeFD, l.wakes[:]) // back to 0, so that it ends no further sleep
 	if l.stopping.Load() {
 		return true
 	}
@@ -228,5 +234,8 @@ func (l *Loop) attend() (stop bool) {
 	l.pin()
 	return false
 }
+
+// wakeCount is what an eventfd takes: a count of 8 bytes.
+var wakeCount = []byte{1, 0, 0, 0, 0, 0, 0, 0}
 
 var errEnded = errors.New("it has ended")

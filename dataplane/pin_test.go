@@ -1,0 +1,70 @@
+package dataplane
+
+import (
+	"reflect"
+	"runtime"
+	"testing"
+)
+
+func TestCoreLists(t *testing.T) {
+	for _, c := range []struct {
+		list  string
+		cores []int
+	}{
+		{"", nil}, {"0", []int{0}}, {"0-2,5", []int{0, 1, 2, 5}}, {"3,7-8", []int{3, 7, 8}},
+	} {
+		got, err := parseCoreList(c.list)
+		if err != nil || !reflect.DeepEqual(got, c.cores) {
+			t.Errorf("%q: %v, %v", c.list, got, err)
+		}
+		if text := formatCores(c.cores); text != c.list {
+			t.Errorf("%v is written %q, want %q", c.cores, text, c.list)
+		}
+	}
+	for _, list := range []string{"x", "1-", "-1", "3-2", "0-99999", "1,,2", "0-1-2"} {
+		if got, err := parseCoreList(list); err == nil {
+			t.Errorf("%q was read as %v", list, got)
+		}
+	}
+}
+
+func TestCores(t *testing.T) {
+	cores, err := Cores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cores.Allowed) == 0 {
+		t.Fatal("no core is allowed")
+	}
+	for _, core := range cores.Isolated {
+		if checkCore(core) != nil {
+			t.Errorf("core %d is isolated and not allowed", core)
+		}
+	}
+	cores.Allowed[0] = -7
+	if again, _ := Cores(); again.Allowed[0] == -7 {
+		t.Error("the caller's copy is not his own")
+	}
+}
+
+func TestEveryLoopHasAProcAndOthersOneMore(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	held := int(procsHeld.Load())
+	holdProc()
+	holdProc()
+	if got := runtime.GOMAXPROCS(0); got != held+3 {
+		t.Errorf("two more loops: GOMAXPROCS is %d, want %d", got, held+3)
+	}
+	if !spareProc() {
+		t.Error("no P to spare")
+	}
+	runtime.GOMAXPROCS(held + 2)
+	if spareProc() {
+		t.Error("a P to spare though the loops hold all")
+	}
+	releaseProc()
+	releaseProc()
+	if got := int(procsHeld.Load()); got != held {
+		t.Errorf("%d held, want %d", got, held)
+	}
+}
