@@ -128,7 +128,8 @@ func (l *Learner) Step(now Time, in []Message, out *Outbox) {
 			l.onOK(m)
 		case KindHi:
 			l.clients.renew(now, m, out)
-			out.send(KindOK, m.From).Low = l.next
+			ok := out.send(KindOK, m.From)
+			ok.Flags, ok.Low = FlagClient, l.next
 		case KindDelete:
 			l.clients.remove(m.From, m.FromIncarnation)
 		case KindCheckpointAsk:

@@ -68,7 +68,8 @@ type Message struct {
 const (
 	FlagLast   uint8 = 1 << iota // Promise: nothing is accepted at or above Until
 	FlagValues                   // Repeat: answer with the values, not only with what was accepted
-	FlagUpdate                   // Hi: the registration stands, this renews it
+	FlagUpdate                   // Hi: the registration stands, this renews it; no answer is wanted
+	FlagClient                   // Hi, OK, Delete: of a client with a learner, not of a learner with an acceptor or proposer
 )
 
 // Reason says why something was refused.

@@ -48,6 +48,12 @@ func (o *Outbox) send(kind Kind, to NodeID) *Message {
 	return o.push(&o.Now, kind, to)
 }
 
+// Send is send for roles of other packages: clients.
+func (o *Outbox) Send(kind Kind, to NodeID) *Message { return o.send(kind, to) }
+
+// Bytes is bytes for roles of other packages.
+func (o *Outbox) Bytes(n int) []byte { return o.bytes(n) }
+
 // sendAfter appends a message that must wait until the step's changes are persistent.
 func (o *Outbox) sendAfter(kind Kind, to NodeID) *Message {
 	return o.push(&o.After, kind, to)
