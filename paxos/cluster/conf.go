@@ -97,6 +97,7 @@ func parseConf(name string, data []byte) (*File, []Warning, error) {
 		return nil, nil, err
 	}
 	c.warnShared()
+	slices.SortStableFunc(c.warnings, func(a, b Warning) int { return cmp.Compare(a.Line, b.Line) })
 	return c.f, c.warnings, nil
 }
 
@@ -140,12 +141,8 @@ func (c *confReader) warn(format string, args ...any) {
 
 // readNode takes the words behind a node's keyword.
 func (c *confReader) readNode(key string, words []string) error {
-	form := "NUMBER IP PORT"
-	if c.ethernet {
-		form = "NUMBER MAC"
-	}
-	if len(words) != len(strings.Fields(form)) {
-		return fmt.Errorf("%s has %d words behind it: write %s %s, as in the lines before", key, len(words), key, form)
+	if c.ethernet && len(words) != 2 || !c.ethernet && len(words) != 3 {
+		return fmt.Errorf("%q makes no sense behind %s: write NUMBER MAC in all lines, or NUMBER IP PORT in all lines", strings.Join(words, " "), key)
 	}
 	number, err := strconv.ParseUint(words[0], 10, 16)
 	if err != nil || number >= confNumbers {

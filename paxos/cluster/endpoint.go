@@ -66,7 +66,7 @@ func (f *File) endpoints() ([]Endpoint, error) {
 			ends = append(ends, Endpoint{Key: key, Queue: n.Queue, Core: NoCore})
 		}
 		if field := ends[i].join(f, n); field != "" && fault == nil {
-			fault = f.NodeError(n, field, "%s is another than that of node %d, which shares its endpoint %s: write the same, or give it one of its own",
+			fault = f.NodeError(n, field, "%s is another than that of node %d, which shares its endpoint %s: write the same, or give the node an endpoint of its own",
 				field, ends[i].Nodes[0].ID, key)
 		}
 	}

@@ -8,21 +8,24 @@ import (
 )
 
 // span is a closed range of numbers.
-type span struct{ lo, hi int64 }
+type span struct {
+	lo, hi int64
+	zero   bool // 0 is allowed beside it
+}
 
 // The ranges of the numbers in a file.
 var (
-	spanGroup      = span{1, 0xFFFF}
-	spanEtherType  = span{0x0600, 0xFFFF} // below lie the lengths of IEEE 802.3
-	spanVLAN       = span{0, 4094}
-	spanPort       = span{1, 0xFFFF}
-	spanMTU        = span{128, 65507} // the least that holds every message without a value; the most that UDP carries
-	spanWindow     = span{1 << 6, 1 << 24}
-	spanValueBytes = span{1 << 16, 1 << 36} // at least one value of 64 KiB
-	spanID         = span{1, MaxNodes - 1}
-	spanQueue      = span{0, 1023}
-	spanCore       = span{0, 1023} // the kernel's cpu_set_t
-	spanTiming     = span{int64(10 * time.Microsecond), int64(time.Hour)}
+	spanGroup      = span{lo: 1, hi: 0xFFFF}
+	spanEtherType  = span{lo: 0x0600, hi: 0xFFFF} // below lie the lengths of IEEE 802.3
+	spanVLAN       = span{lo: 0, hi: 4094}
+	spanPort       = span{lo: 1, hi: 0xFFFF}
+	spanMTU        = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
+	spanWindow     = span{lo: 1 << 6, hi: 1 << 24}
+	spanValueBytes = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
+	spanID         = span{lo: 1, hi: MaxNodes - 1}
+	spanQueue      = span{lo: 0, hi: 1023}
+	spanCore       = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
+	spanTiming     = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
 )
 
 // takenEtherTypes would be stolen from the kernel by our steering: no SSH, no ARP.
@@ -32,8 +35,14 @@ var takenEtherTypes = map[uint16]string{
 
 // check says why v is not in s.
 func (s span) check(key string, v int64) error {
-	if s.lo <= v && v <= s.hi {
+	if s.lo <= v && v <= s.hi || s.zero && v == 0 {
 		return nil
+	}
+	switch {
+	case s == spanEtherType:
+		return fmt.Errorf("%s 0x%04X is out of range: write 0x%04X to 0x%04X", key, v, s.lo, s.hi)
+	case s.zero:
+		return fmt.Errorf("%s %d is out of range: write 0, or %d to %d", key, v, s.lo, s.hi)
 	}
 	return fmt.Errorf("%s %d is out of range: write %d to %d", key, v, s.lo, s.hi)
 }
@@ -122,13 +131,8 @@ func (f *File) checkWords() error {
 }
 
 func (f *File) checkNumbers() error {
-	var mtu, etherType error
-	if f.MTU != 0 {
-		mtu = spanMTU.check("mtu", int64(f.MTU))
-	}
-	if f.EtherType < uint16(spanEtherType.lo) {
-		etherType = fmt.Errorf("ethertype 0x%04X is a length, not a type: write 0x0600 to 0xFFFF", f.EtherType)
-	} else if owner := takenEtherTypes[f.EtherType]; owner != "" {
+	etherType := spanEtherType.check("ethertype", int64(f.EtherType))
+	if owner := takenEtherTypes[f.EtherType]; owner != "" {
 		etherType = fmt.Errorf("ethertype 0x%04X is that of %s: write one that nothing uses, such as 0x88B5", f.EtherType, owner)
 	}
 	return f.first([]keyed{
@@ -136,7 +140,7 @@ func (f *File) checkNumbers() error {
 		{"ethertype", etherType},
 		{"vlan", spanVLAN.check("vlan", int64(f.VLAN))},
 		{"udp_port", spanPort.check("udp_port", int64(f.UDPPort))},
-		{"mtu", mtu},
+		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
 		{"window", checkPowerOfTwo("window", f.Window, spanWindow)},
 		{"value_bytes", checkPowerOfTwo("value_bytes", f.ValueBytes, spanValueBytes)},
 	})
@@ -250,6 +254,9 @@ func (f *File) checkCounts() error {
 	}{{Acceptor, MaxAcceptors}, {Proposer, MaxProposers}} {
 		nodes := f.having(limit.role)
 		if len(nodes) == 0 {
+			if f.names != nil {
+				return f.fault("node", "no line names a %s or a replica: add one", limit.role)
+			}
 			return f.fault("node", "no node has the role %s: add a [[node]] with roles = [%q]", limit.role, limit.role)
 		}
 		if len(nodes) > limit.most {
