@@ -1,0 +1,270 @@
+package afxdp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane"
+	"wirepaxos/dataplane/header"
+)
+
+// Where packets lie in their cells.
+const (
+	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell
+	maxPacket  = CellSize - rxHeadroom    // and no longer ones
+	payloadAt  = 320                      // where the payload of a packet to send begins: a cache line, behind all headers
+)
+
+// Port is one queue of one interface. It implements dataplane.Port.
+type Port struct {
+	// Touched by every burst.
+	socket
+	cells     cells
+	link      header.Link
+	peers     peerTable
+	templates []header.Template // by peer
+	headerLen int
+	mtu       int
+	txPending bool // something is in the TX ring, or is to be shown to the kernel
+	busyPoll  bool // an empty RxBurst asks the kernel to look
+	lastKick  unix.Errno
+	counters  dataplane.Counters
+
+	steering *steering
+	info     dataplane.Info
+	driver   driverCounters
+	closed   bool
+}
+
+// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already.
+type driverCounters struct{ invalidTx uint64 }
+
+var _ dataplane.Port = (*Port)(nil)
+
+// Open opens a queue of an interface, both in the network namespace of the calling thread. It fails with an *Error and then leaves
+// nothing behind.
+func Open(config Config) (*Port, error) {
+	p, err := open(config)
+	if err != nil {
+		err.Interface, err.Queue = config.Interface, config.Queue
+		if err.Interface == "" {
+			err.Interface = "(no interface)"
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+func open(config Config) (*Port, *Error) {
+	c, wrong := config.withDefaults()
+	if wrong != nil {
+		return nil, fault(ErrConfig, wrong, "")
+	}
+	n, err := lookNIC(c.Interface, c.Queue)
+	if err != nil {
+		return nil, err
+	}
+	offsets, err := probeAFXDP()
+	if err != nil {
+		return nil, err
+	}
+	p := &Port{cells: newCells(c.Cells, c.FillRing)}
+	if err := p.address(n, &c); err != nil {
+		return nil, err
+	}
+	if p.steering, err = openSteering(n); err != nil {
+		return nil, err
+	}
+	flags, err := bindFlags(&c, p.steering)
+	if err != nil {
+		p.steering.closeDescriptors()
+		return nil, err
+	}
+	s, err := openSocket(n, &c, flags, &offsets)
+	if err != nil {
+		p.steering.closeDescriptors()
+		return nil, err
+	}
+	p.socket = *s
+	if err := p.start(n, &c); err != nil {
+		_ = p.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return p, nil
+}
+
+// bindFlags turns the mode into flags of bind(2). Without flags the kernel takes zero-copy if the driver has it. A generic
+// program sees packets after the driver copied them, so that a zero-copy socket behind it would see none: then copy is the only way.
+func bindFlags(c *Config, s *steering) (uint16, *Error) {
+	switch {
+	case c.Mode == ModeZeroCopy && !s.native:
+		return 0, fault(ErrNoZeroCopy, errors.New(s.why), "zero-copy needs native XDP: take mode %q or %q", ModeAuto, ModeCopy)
+	case c.Mode == ModeZeroCopy:
+		return unix.XDP_ZEROCOPY, nil
+	case c.Mode == ModeCopy || !s.native:
+		return unix.XDP_COPY, nil
+	}
+	return 0, nil
+}
+
+// address builds the link, the templates and the table of peers.
+func (p *Port) address(n *nic, c *Config) *Error {
+	p.link = header.Link{EtherType: c.EtherType, VLAN: c.VLAN, IP: c.LocalIP, Port: c.UDPPort}
+	local := c.LocalMAC
+	if local == nil {
+		local = n.mac
+	}
+	var wrong error
+	if p.link.MAC, wrong = header.ParseMAC(local); wrong != nil {
+		return fault(ErrConfig, wrong, "AF_XDP needs an Ethernet interface")
+	}
+	if c.Link == LinkUDP4 {
+		p.link.Kind = header.UDP4
+		if p.link.IP == (netip.Addr{}) {
+			ip, err := n.firstIPv4()
+			if err != nil {
+				return err
+			}
+			p.link.IP = ip
+		}
+	}
+	if wrong := p.link.Check(); wrong != nil {
+		return fault(ErrConfig, wrong, "")
+	}
+	p.headerLen = p.link.Len()
+	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), maxPacket-p.headerLen, CellSize-payloadAt)
+	if p.mtu <= 0 {
+		return fault(ErrConfig, fmt.Errorf("the interface's MTU is %d", n.mtu), "run `ip link set dev %s mtu 1500`", n.name)
+	}
+	p.peers = newPeerTable(len(c.Peers))
+	p.templates = make([]header.Template, len(c.Peers))
+	for i := range c.Peers {
+		if err := p.addPeer(n, dataplane.Peer(i), &c.Peers[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Port) addPeer(n *nic, peer dataplane.Peer, a *PeerAddr) *Error {
+	addr := header.Addr{IP: a.IP, Port: a.UDPPort}
+	if addr.Port == 0 {
+		addr.Port = p.link.Port
+	}
+	mac := a.MAC
+	if mac == nil && p.link.Kind == header.UDP4 && a.IP.Is4() {
+		var err *Error
+		if mac, err = n.neighbour(a.IP); err != nil {
+			return err
+		}
+	}
+	var wrong error
+	if addr.MAC, wrong = header.ParseMAC(mac); wrong == nil {
+		p.templates[peer], wrong = p.link.Template(addr)
+	}
+	if wrong != nil {
+		return fault(ErrConfig, fmt.Errorf("peer %d: %w", peer, wrong), "give its MAC, and on a udp4 link its IPv4 address")
+	}
+	p.peers.add(p.link.Key(addr), peer)
+	return nil
+}
+
+// start gives the kernel cells to receive into, lets packets in, and finds out what the port has become.
+func (p *Port) start(n *nic, c *Config) *Error {
+	var notes []string
+	if err := p.setBusyPoll(&c.BusyPoll); err != nil {
+		notes = append(notes, err.Error())
+	}
+	p.refill()
+	if err := p.steering.enter(c.Queue, p.fd, &p.link); err != nil {
+		return fault(ErrProgram, err, "")
+	}
+	// What is attached now is what counts: a native program may have been replaced by the driver's or the operator's will.
+	_, native, err := n.attachedProgram()
+	if err != nil {
+		return fault(ErrProgram, err, "")
+	}
+	mode := "generic"
+	switch {
+	case native && p.zeroCopy:
+		mode = ModeZeroCopy
+	case native:
+		mode = ModeCopy
+	default:
+		notes = append(notes, p.steering.why)
+	}
+	p.info = dataplane.Info{
+		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue, Note: strings.Join(notes, "; "),
+	}
+	return nil
+}
+
+// setBusyPoll asks for what b wants. A kernel that refuses leaves a port that works without.
+func (p *Port) setBusyPoll(b *BusyPoll) error {
+	if *b == (BusyPoll{}) {
+		return nil
+	}
+	prefer := 0
+	if b.Prefer {
+		prefer = 1
+	}
+	err := errors.Join(
+		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL, prefer),
+		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, b.Micros),
+		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, b.Budget),
+	)
+	if err != nil {
+		return fmt.Errorf("no busy-polling: %s", strings.ReplaceAll(err.Error(), "\n", ", "))
+	}
+	p.busyPoll = b.Prefer
+	return nil
+}
+
+// MTU is the largest payload, in bytes: the interface's MTU without the IPv4 and UDP headers, and no more than fits a cell.
+func (p *Port) MTU() int { return p.mtu }
+
+// Info tells what the port really is. Mode is "zerocopy" only if the socket says so and the program is native.
+func (p *Port) Info() dataplane.Info { return p.info }
+
+// Counters are the port's own. RxDropped and Unsteered are as of the last RefreshDriverCounters.
+func (p *Port) Counters() *dataplane.Counters { return &p.counters }
+
+// FD is the socket.
+func (p *Port) FD() int { return p.fd }
+
+// RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused, which are added to
+// TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning loop may call it.
+func (p *Port) RefreshDriverCounters() error {
+	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
+	if err != nil {
+		return fmt.Errorf("afxdp: %s queue %d: read XDP_STATISTICS: %w", p.info.Interface, p.info.Queue, err)
+	}
+	p.counters.RxDropped = s.Rx_dropped + s.Rx_ring_full
+	p.counters.TxErrors += s.Tx_invalid_descs - p.driver.invalidTx
+	p.driver.invalidTx = s.Tx_invalid_descs
+	n, err := p.steering.countUnsteered()
+	if err != nil {
+		return fmt.Errorf("afxdp: %s queue %d: %w", p.info.Interface, p.info.Queue, err)
+	}
+	p.counters.Unsteered = n - p.steering.baseline
+	return nil
+}
+
+// Close lets no more packets in, frees the queue and the memory, and gives up the share in the XDP program.
+func (p *Port) Close() error {
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.steering.leave()
+	err := p.socket.close()
+	p.steering.closeDescriptors()
+	if err != nil {
+		return fmt.Errorf("afxdp: %s queue %d: close: %w", p.info.Interface, p.info.Queue, err)
+	}
+	return nil
+}
