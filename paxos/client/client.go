@@ -1,0 +1,276 @@
+// Package client submits values and learns what became of them, exactly once each.
+//
+// The life of a value:
+//
+//  1. Submit copies it into the session's ring and into the batch that is open; the batch leaves as one Submit message when it is full
+//     or the step ends, to the proposer that is believed to lead.
+//  2. Without a reply within the retry time it is sent again, under the same (client, sequence): however many instances it ends up in,
+//     every learner delivers it once.
+//  3. A learner's Reply ends it: Done is called, its place is free.
+//
+// A client is a role like the others: a pure step function, stepped by a loop, with no clock and no I/O of its own.
+//
+// A session is 64 random bits, drawn at each start. It never runs further than paxos.SessionSpan past its oldest unanswered sequence: past
+// that, Submit refuses until the oldest is answered.
+package client
+
+import (
+	"fmt"
+
+	"wirepaxos/paxos"
+)
+
+// Config is what a client is made of. Times are nanoseconds.
+type Config struct {
+	Node        paxos.NodeID
+	Proposers   []paxos.NodeID // the first is tried first
+	Learners    []paxos.NodeID // likewise; the one in use gets the registration and sends the replies
+	Sessions    int            // client sessions, each with its own sequence
+	Outstanding int            // most values unanswered at once, of one session; 1 to paxos.SessionSpan
+	MaxValue    int            // largest value
+	MTU         int            // payload of a frame
+	Alone       bool           // one value a message, as the Kernel Paxos paper has it
+	Retry       paxos.Time     // without a reply after which a value is sent again
+	Lease       paxos.Time     // of the registration with a learner
+	Seed        uint64         // session ids are drawn from it: it must be random
+
+	// Done is told the outcome of each value, in the middle of a step. It may Submit.
+	Done func(now paxos.Time, o *Outcome)
+}
+
+// Outcome is what became of a value.
+type Outcome struct {
+	Session   int
+	Sequence  uint64
+	Status    paxos.Status
+	Submitted paxos.Time
+	Sends     int // how often it was sent
+}
+
+// Counters count what a client did.
+type Counters struct {
+	Submitted uint64 // values
+	Delivered uint64 // values that a learner told delivered
+	Failed    uint64 // values with another outcome
+	Retries   uint64 // values sent again
+	Late      uint64 // replies about values that were answered before
+	Refused   uint64 // Busy messages, by a proposer
+	Redirects uint64 // times that another proposer was chosen
+	Switches  uint64 // times that another learner was chosen
+}
+
+// Client submits values of a number of sessions.
+type Client struct {
+	cfg      Config
+	sessions []session
+	values   []byte // a cell of MaxValue bytes for each place of each session's ring
+	byID     map[paxos.ClientID]int
+	proposer int
+	learner  int
+	known    bool // the learner answered our registration
+	stopped  bool
+
+	now        paxos.Time
+	out        *paxos.Outbox
+	batch      []byte // open: bytes of the outbox
+	batched    int
+	nextHi     paxos.Time
+	renewal    paxos.Time
+	nextScan   paxos.Time
+	resendAt   paxos.Time // everything unanswered is sent again then; never without reason
+	lastReply  paxos.Time
+	lastReason paxos.Reason
+	outcome    Outcome
+
+	Counters Counters
+}
+
+type session struct {
+	id     paxos.ClientID
+	next   uint64 // the next sequence
+	oldest uint64 // the oldest unanswered one
+	open   int    // unanswered
+	ring   []place
+	first  int // of its cells
+}
+
+type place struct {
+	sequence  uint64 // 0: free
+	submitted paxos.Time
+	sent      paxos.Time
+	length    int
+	sends     int
+}
+
+const never paxos.Time = 1<<63 - 1
+
+// New allocates a client; nothing is allocated afterwards.
+func New(cfg Config, now paxos.Time) (*Client, error) {
+	if len(cfg.Proposers) == 0 || len(cfg.Learners) == 0 {
+		return nil, fmt.Errorf("client: no proposer or no learner to talk to: the cluster file must name one of each")
+	}
+	if cfg.Outstanding < 1 || cfg.Outstanding > paxos.SessionSpan {
+		return nil, fmt.Errorf("client: %d outstanding values, want 1 to %d; more in flight takes more clients", cfg.Outstanding, paxos.SessionSpan)
+	}
+	if cfg.Sessions < 1 || cfg.Sessions > paxos.MaxSessions {
+		return nil, fmt.Errorf("client: %d clients, want 1 to %d", cfg.Sessions, paxos.MaxSessions)
+	}
+	if limit := paxos.MaxValue(cfg.MTU); cfg.MaxValue < 0 || cfg.MaxValue > limit {
+		return nil, fmt.Errorf("client: values of %d bytes, want at most %d: a value must fit one frame of %d bytes", cfg.MaxValue, limit, cfg.MTU)
+	}
+	// Answers come out of order, so a ring has room for more than what is unanswered.
+	ring := 1
+	for ring < 4*cfg.Outstanding && ring < paxos.SessionSpan {
+		ring *= 2
+	}
+	c := &Client{
+		cfg:      cfg,
+		sessions: make([]session, cfg.Sessions),
+		values:   make([]byte, cfg.Sessions*ring*cfg.MaxValue),
+		byID:     make(map[paxos.ClientID]int, cfg.Sessions),
+		resendAt: never, lastReply: now, now: now,
+	}
+	seed := cfg.Seed
+	for i := range c.sessions {
+		id := paxos.ClientID(mix(&seed))
+		c.sessions[i] = session{id: id, next: 1, oldest: 1, ring: make([]place, ring), first: i * ring}
+		c.byID[id] = i
+	}
+	return c, nil
+}
+
+// mix draws 64 bits: splitmix64.
+func mix(seed *uint64) uint64 {
+	*seed += 0x9e3779b97f4a7c15
+	z := *seed
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// Submit takes a value for a session, to be sent in this step. False: the session has Outstanding values unanswered, or runs too far
+// ahead of its oldest; nothing happened. It may be called between Begin and End, and from Done.
+func (c *Client) Submit(s int, value []byte) bool {
+	e := &c.sessions[s]
+	if e.open >= c.cfg.Outstanding || e.next-e.oldest >= uint64(len(e.ring)) || len(value) > c.cfg.MaxValue {
+		return false
+	}
+	p := &e.ring[e.next%uint64(len(e.ring))]
+	*p = place{sequence: e.next, submitted: c.now, length: len(value)}
+	copy(c.cell(e, e.next), value)
+	e.next++
+	e.open++
+	c.Counters.Submitted++
+	c.send(e, p)
+	return true
+}
+
+// Open is the number of values of a session that are unanswered.
+func (c *Client) Open(s int) int { return c.sessions[s].open }
+
+func (c *Client) cell(e *session, sequence uint64) []byte {
+	at := (e.first + int(sequence%uint64(len(e.ring)))) * c.cfg.MaxValue
+	return c.values[at : at+c.cfg.MaxValue]
+}
+
+// Begin opens a step: what is submitted until End leaves with it.
+func (c *Client) Begin(now paxos.Time, out *paxos.Outbox) {
+	c.now, c.out = now, out
+}
+
+// Step handles a burst of messages.
+func (c *Client) Step(now paxos.Time, in []paxos.Message, out *paxos.Outbox) {
+	c.Begin(now, out)
+	for i := range in {
+		m := &in[i]
+		switch m.Kind {
+		case paxos.KindReply:
+			c.onReply(m)
+		case paxos.KindBusy:
+			c.onBusy(m)
+		case paxos.KindOK:
+			if m.From == c.cfg.Learners[c.learner] {
+				c.known = true
+			}
+		}
+	}
+	c.tick()
+}
+
+// Tick does what time asks for: retries and registration.
+func (c *Client) Tick(now paxos.Time, out *paxos.Outbox) {
+	c.Begin(now, out)
+	c.tick()
+}
+
+// End closes the step: the open batch is sent.
+func (c *Client) End() { c.flush() }
+
+// Deadline is when the next Tick is due though nothing arrives.
+func (c *Client) Deadline() paxos.Time { return min(c.nextHi, c.nextScan, c.resendAt) }
+
+// send puts a value into the open batch.
+func (c *Client) send(e *session, p *place) {
+	p.sent = c.now
+	p.sends++
+	need := paxos.ValueOverhead + p.length
+	if len(c.batch)-c.batched < need || c.cfg.Alone {
+		c.flush()
+		most := c.cfg.MTU - paxos.AcceptOverhead
+		if c.cfg.Alone {
+			most = need
+		}
+		if c.batch = c.out.Bytes(most); c.batch == nil {
+			return // the retry sends it
+		}
+	}
+	v := paxos.Value{
+		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
+	}
+	c.batched = paxos.PutValue(c.batch, c.batched, &v)
+}
+
+func (c *Client) flush() {
+	if c.batched > 0 {
+		m := c.out.Send(paxos.KindSubmit, c.cfg.Proposers[c.proposer])
+		m.Data = c.batch[:c.batched:c.batched]
+	}
+	c.batch, c.batched = nil, 0
+}
+
+func (c *Client) onReply(m *paxos.Message) {
+	c.lastReply = c.now
+	for r, rest, ok := paxos.NextReplyRange(m.Data); ok; r, rest, ok = paxos.NextReplyRange(rest) {
+		s, mine := c.byID[r.Client]
+		if !mine {
+			continue
+		}
+		for sequence := r.First; sequence < r.First+uint64(r.Count); sequence++ {
+			c.answer(s, sequence, r.Status)
+		}
+	}
+}
+
+// answer ends a value.
+func (c *Client) answer(s int, sequence uint64, status paxos.Status) {
+	e := &c.sessions[s]
+	p := &e.ring[sequence%uint64(len(e.ring))]
+	if sequence < e.oldest || p.sequence != sequence {
+		c.Counters.Late++
+		return
+	}
+	c.outcome = Outcome{Session: s, Sequence: sequence, Status: status, Submitted: p.submitted, Sends: p.sends}
+	p.sequence = 0
+	e.open--
+	for e.oldest < e.next && e.ring[e.oldest%uint64(len(e.ring))].sequence == 0 {
+		e.oldest++
+	}
+	if status == paxos.StatusDelivered {
+		c.Counters.Delivered++
+	} else {
+		c.Counters.Failed++
+	}
+	if c.cfg.Done != nil {
+		c.cfg.Done(c.now, &c.outcome)
+	}
+}
