@@ -1,0 +1,157 @@
+package netlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// upTimeout bounds the wait for a link to carry. The kernel reports it within milliseconds, or after a second where it is lazy.
+const upTimeout = 5 * time.Second
+
+// upPoll is how often the state of a link is asked for meanwhile.
+const upPoll = time.Millisecond
+
+// veth is a pair to make: the near end in the namespace of the caller's thread, the far end in a named one.
+type veth struct {
+	near, far       string
+	nearMAC, farMAC net.HardwareAddr // nil: the kernel draws one
+	farNamespace    string
+	mtu, queues     int // both ends have as many queues: native XDP wants no more at the peer than it has itself
+}
+
+// add makes the pair. The thread must be in the near end's namespace.
+func (v veth) add() error {
+	far, err := netns.GetFromName(v.farNamespace)
+	if err != nil {
+		return fmt.Errorf("open namespace %s: %w", v.farNamespace, err)
+	}
+	defer func() { _ = far.Close() }() // it was only read
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = v.near, v.mtu, v.nearMAC
+	attrs.NumRxQueues, attrs.NumTxQueues = v.queues, v.queues
+	pair := netlink.NewVeth(attrs)
+	pair.PeerName, pair.PeerHardwareAddr, pair.PeerNamespace = v.far, v.farMAC, netlink.NsFd(far)
+	pair.PeerMTU, pair.PeerNumRxQueues, pair.PeerNumTxQueues = uint32(v.mtu), uint32(v.queues), uint32(v.queues)
+	if err := netlink.LinkAdd(pair); err != nil {
+		return fmt.Errorf("veth pair %s-%s, MTU %d, %d queues: %w", v.near, v.far, v.mtu, v.queues, err)
+	}
+	return nil
+}
+
+// plainFrames turns off what would leave a frame unfinished for hardware that is not there. A checksum or a VLAN tag that the
+// kernel keeps beside the frame is lost when XDP redirects it, and a segment to be cut later is no frame at all.
+//
+// GRO is on where XDP redirects into: veth takes redirected frames only if its peer polls (NAPI), and a peer without
+// an XDP program of its own polls only for GRO. Elsewhere it is off, so that frames stay as they were sent.
+func plainFrames(name string, gro bool) error {
+	tool, err := ethtool.NewEthtool()
+	if err != nil {
+		return fmt.Errorf("interface %s: open ethtool: %w", name, err)
+	}
+	defer tool.Close()
+	has, err := tool.Features(name)
+	if err != nil {
+		return fmt.Errorf("interface %s: read its features: %w", name, err)
+	}
+	want := make(map[string]bool)
+	for feature := range has { // kernels differ in which they have
+		switch {
+		case feature == "rx-gro":
+			want[feature] = gro
+		case strings.HasPrefix(feature, "tx-") && strings.HasSuffix(feature, "-segmentation"),
+			strings.HasPrefix(feature, "tx-checksum-"), strings.HasSuffix(feature, "-hw-insert"),
+			feature == "tx-gso-list", feature == "rx-gro-list", feature == "rx-udp-gro-forwarding":
+			want[feature] = false
+		}
+	}
+	if err := tool.Change(name, want); err != nil {
+		return fmt.Errorf("interface %s: turn offloads off: %w", name, err)
+	}
+	return nil
+}
+
+// configureHost gives a host's end its address and the addresses of the others, and sets it and the loopback up. The thread must
+// be in the host's namespace.
+func configureHost(host Host, all []Host, gro bool) error {
+	if err := plainFrames(host.Interface, gro); err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(host.Interface)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", host.Interface, err)
+	}
+	address := &netlink.Addr{IPNet: &net.IPNet{IP: host.IP.AsSlice(), Mask: net.CIDRMask(subnetBits, 32)}}
+	if err := netlink.AddrAdd(link, address); err != nil {
+		return fmt.Errorf("interface %s: address %v: %w", host.Interface, host.IP, err)
+	}
+	for _, name := range []string{"lo", host.Interface} {
+		if err := setUp(name); err != nil {
+			return err
+		}
+	}
+	for _, other := range all {
+		if other.Name == host.Name {
+			continue
+		}
+		neighbour := &netlink.Neigh{
+			LinkIndex: link.Attrs().Index, Family: netlink.FAMILY_V4, State: netlink.NUD_PERMANENT,
+			IP: other.IP.AsSlice(), HardwareAddr: other.MAC,
+		}
+		if err := netlink.NeighSet(neighbour); err != nil {
+			return fmt.Errorf("interface %s: neighbour %v: %w", host.Interface, other.IP, err)
+		}
+	}
+	return nil
+}
+
+func setUp(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetUp(link)
+	}
+	if err != nil {
+		return fmt.Errorf("set %s up: %w", name, err)
+	}
+	return nil
+}
+
+// waitUp returns when the kernel has reported the link as carrying: before that, its queue discarded what was sent.
+func waitUp(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, upTimeout, fmt.Errorf("not up after %v", upTimeout))
+	defer cancel()
+	for {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("interface %s: %w", name, err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("interface %s: %w", name, context.Cause(ctx))
+		case <-time.After(upPoll):
+		}
+	}
+}
+
+// removeLink deletes a link and with it its peer and the programs on both. One that is gone is no error.
+func removeLink(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	var missing netlink.LinkNotFoundError
+	if err != nil && !errors.As(err, &missing) {
+		return fmt.Errorf("remove interface %s: %w", name, err)
+	}
+	return nil
+}
