@@ -66,8 +66,8 @@ func (f *File) endpoints() ([]Endpoint, error) {
 			ends = append(ends, Endpoint{Key: key, Queue: n.Queue, Core: NoCore})
 		}
 		if field := ends[i].join(f, n); field != "" && fault == nil {
-			fault = f.NodeError(n, field, "%s is another than that of node %d, which shares its endpoint %s: write the same, or give the node an endpoint of its own",
-				field, ends[i].Nodes[0].ID, key)
+			fault = f.NodeError(n, field, "%s is another than that of node %d, which shares its endpoint %s: "+
+				"write the same, or give the node an endpoint of its own", field, ends[i].Nodes[0].ID, key)
 		}
 	}
 	for i := range ends {

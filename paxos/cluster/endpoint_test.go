@@ -56,7 +56,8 @@ func TestEndpoints(t *testing.T) {
 				"02:00:00:00:00:01/1: 5 @a",
 		},
 		"host by a chain of addresses": {
-			members(TransportAFXDP, LinkEthernet, Node{MAC: mac(1)}, Node{MAC: mac(2)}, Node{MAC: mac(1), Queue: 1, Host: "a"}, Node{MAC: mac(2), Queue: 1, Host: "a"}),
+			members(TransportAFXDP, LinkEthernet, Node{MAC: mac(1)}, Node{MAC: mac(2)},
+				Node{MAC: mac(1), Queue: 1, Host: "a"}, Node{MAC: mac(2), Queue: 1, Host: "a"}),
 			"02:00:00:00:00:01/0: 1 @a; 02:00:00:00:00:02/0: 2 @a; 02:00:00:00:00:01/1: 3 @a; 02:00:00:00:00:02/1: 4 @a",
 		},
 		"mem with a host's name": {

@@ -208,6 +208,7 @@ func TestLoad(t *testing.T) {
 		dir:                           "cannot be read: is a directory: give the path",
 		put("long.toml", long):        "long.toml: longer than 1048576 bytes",
 		put("empty.toml", ""):         "empty.toml:1: cluster is missing",
+		put("tables", "[timing]\n"):   "tables:1: cluster is missing",
 		put("empty.conf", ""):         "empty.conf:1: no acceptor, proposer or replica",
 		put("wrong.toml", conf):       "wrong.toml:3: not TOML: ",
 		put("word", "cluster\nx = 1"): `word:1: "cluster" is neither a role nor an option`,
@@ -256,7 +257,8 @@ func noPanic(t *testing.T, name string, data []byte) {
 func FuzzTOML(f *testing.F) {
 	f.Add([]byte(byRole))
 	f.Add(New().Encode())
-	f.Add([]byte("cluster = \"0x0000000000000001\"\n[[node]]\nid = 3\nroles = [\"replica\"]\nqueue = 4\nmac = \"02:00:00:00:00:01\"\n[node.x]\ny.z = [1,{a=2}]"))
+	f.Add([]byte("cluster = \"0x0000000000000001\"\n[[node]]\nid = 3\nroles = [\"replica\"]\n" +
+		"queue = 4\nmac = \"02:00:00:00:00:01\"\n[node.x]\ny.z = [1,{a=2}]"))
 	f.Fuzz(func(t *testing.T, data []byte) { noPanic(t, "cluster.toml", data) })
 }
 

@@ -108,7 +108,8 @@ func (s *State) ReserveRounds(atLeast, n uint64) (first, limit uint64, err error
 	}
 	first = max(s.limit, atLeast)
 	if n == 0 || n > MaxRound || first > MaxRound-n {
-		return 0, 0, fmt.Errorf("state directory %s: %d rounds from %d are not to be had: rounds end at %d, begin a new cluster", s.dir, n, first, uint64(MaxRound))
+		return 0, 0, fmt.Errorf("state directory %s: %d rounds from %d are not to be had: rounds end at %d, begin a new cluster",
+			s.dir, n, first, uint64(MaxRound))
 	}
 	if err := s.replace("rounds", first+n); err != nil {
 		return 0, 0, err

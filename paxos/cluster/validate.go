@@ -180,8 +180,8 @@ func (f *File) checkTiming() error {
 		}
 	}
 	if f.Timing.LeaderTimeout <= f.Timing.Heartbeat {
-		return f.fault("timing.leader_timeout", "leader_timeout %s is not longer than heartbeat %s: every leader would be taken for gone, write several heartbeats",
-			f.Timing.LeaderTimeout, f.Timing.Heartbeat)
+		return f.fault("timing.leader_timeout", "leader_timeout %s is not longer than heartbeat %s: "+
+			"every leader would be taken for gone, write several heartbeats", f.Timing.LeaderTimeout, f.Timing.Heartbeat)
 	}
 	return nil
 }
@@ -260,7 +260,8 @@ func (f *File) checkCounts() error {
 			return f.fault("node", "no node has the role %s: add a [[node]] with roles = [%q]", limit.role, limit.role)
 		}
 		if len(nodes) > limit.most {
-			return f.NodeError(nodes[limit.most], "roles", "%s number %d: at most %d are supported, take the role from some", limit.role, limit.most+1, limit.most)
+			return f.NodeError(nodes[limit.most], "roles", "%s number %d: at most %d are supported, take the role from some",
+				limit.role, limit.most+1, limit.most)
 		}
 	}
 	return nil
