@@ -57,12 +57,11 @@ var ruleTests = []struct {
 		"paxos/a.go:4: imports net: the protocol does not know frames, sockets or chance",
 	}},
 	{"unsafe", map[string]string{
-		"dataplane/ring.go":    "package dataplane\n\nimport _ \"unsafe\"\n",
-		"dataplane/unsafe.go":  "package dataplane\n\nimport _ \"unsafe\"\n",
-		"dataplane/a_test.go":  "package dataplane\n\nimport _ \"unsafe\"\n",
-		"dataplane/x/a/usf.go": "package a\n",
+		"dataplane/ring.go":   "package dataplane\n\nimport _ \"unsafe\"\n",
+		"dataplane/unsafe.go": "package dataplane\n\nimport _ \"unsafe\"\n",
+		"dataplane/a_test.go": "package dataplane\n\nimport _ \"unsafe\"\n",
+		"dataplane/x/ring.go": "package x\n\nimport _ \"unsafe\"\n",
 	}, []string{
-		"dataplane/ring.go: imports unsafe: that belongs into the package's unsafe.go",
 		"dataplane/unsafe.go: imports unsafe, and so does ring.go: one file a package",
 	}},
 	{"words", map[string]string{
