@@ -42,13 +42,8 @@ type socket struct {
 // probeAFXDP finds out whether this process may have AF_XDP sockets at all, and how their rings are laid out.
 func probeAFXDP() (unix.XDPMmapOffsets, *Error) {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	switch {
-	case errors.Is(err, unix.EAFNOSUPPORT):
-		return unix.XDPMmapOffsets{}, fault(ErrNoAFXDP, err, "take a kernel with CONFIG_XDP_SOCKETS, 5.11 or newer, or another transport")
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return unix.XDPMmapOffsets{}, noPrivilege(err)
-	case err != nil:
-		return unix.XDPMmapOffsets{}, fault(ErrSocket, err, "")
+	if err != nil {
+		return unix.XDPMmapOffsets{}, explainProbe(err)
 	}
 	defer unix.Close(fd)
 	offsets, err := getOption[unix.XDPMmapOffsets](fd, unix.XDP_MMAP_OFFSETS)
@@ -56,6 +51,17 @@ func probeAFXDP() (unix.XDPMmapOffsets, *Error) {
 		return offsets, fault(ErrNoAFXDP, err, "the kernel's AF_XDP has no need_wakeup: take 5.11 or newer, or another transport")
 	}
 	return offsets, nil
+}
+
+// explainProbe says why there is not even an unbound AF_XDP socket.
+func explainProbe(err error) *Error {
+	switch {
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return fault(ErrNoAFXDP, err, "take a kernel with CONFIG_XDP_SOCKETS, 5.11 or newer, or another transport")
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return noPrivilege(err)
+	}
+	return fault(ErrSocket, err, "")
 }
 
 func noPrivilege(cause error) *Error {
@@ -232,6 +238,9 @@ func explain(err error, n *nic, c *Config) *Error {
 	errno := errnoOf(err)
 	switch errno {
 	case unix.EBUSY:
+		if n.queues == 1 {
+			return fault(ErrQueueTaken, errno, "stop the process that holds it; %s has no other queue", n.name)
+		}
 		return fault(ErrQueueTaken, errno, "stop the process that holds it, or take another of the queues 0 to %d", n.queues-1)
 	case unix.EPERM, unix.EACCES:
 		return noPrivilege(errno)

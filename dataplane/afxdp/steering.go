@@ -137,7 +137,7 @@ func joinSteering(n *nic, id ebpf.ProgramID, native bool) (_ *steering, err erro
 		return nil, fmt.Errorf("read XDP program %d on the interface: %w", id, err)
 	}
 	if info.Name != programName {
-		return nil, fault(ErrForeign, nil, "program %q (id %d) is not ours and stays: detach it (`ip link set dev %s xdp off`), or take another interface",
+		return nil, fault(ErrForeign, nil, "program %q (id %d) is not ours and stays: stop what attached it, run `ip link set dev %s xdp off` if nothing does, or take another interface",
 			info.Name, id, n.name)
 	}
 	s := &steering{native: native}
