@@ -1,0 +1,60 @@
+# Everything here needs Go and make; AF_XDP needs root besides. Nothing is installed.
+
+GO       ?= go
+FUZZTIME ?= 10s
+DURATION ?= 5s
+
+BINARY := bin/wirepaxos
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: build ## a whole cluster on this machine for ten seconds, and what it measured
+	$(BINARY) demo
+
+.PHONY: test
+test: ## every check and every test, with what was skipped and why
+	@$(GO) run ./tools/testrun $(TESTFLAGS)
+
+# A static binary: it runs in the lab's namespaces, in a virtual machine's initramfs, anywhere.
+.PHONY: build
+build: ## bin/wirepaxos
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/wirepaxos
+
+.PHONY: lint
+lint: ## gofmt, vet, the linter that is installed, and this project's own rules
+	@unformatted="$$($(GO) list -f '{{.Dir}}' ./... | xargs $$($(GO) env GOROOT)/bin/gofmt -l)"; \
+	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	@PATH="$$PATH:$$($(GO) env GOPATH)/bin"; \
+	if command -v golangci-lint >/dev/null; then echo golangci-lint run ./...; golangci-lint run ./...; \
+	elif command -v staticcheck >/dev/null; then echo staticcheck ./...; staticcheck ./...; \
+	else echo "skipped: neither golangci-lint nor staticcheck is on PATH or in GOPATH/bin"; fi
+	$(GO) run ./tools/lint
+
+# One fuzz target at a time is what the go command can do.
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' cmd dataplane paxos tools | sort | \
+	while IFS=: read -r file target; do \
+		target="$${target#func }"; folder="$$(dirname "$$file")"; \
+		echo "== $$target in $$folder for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" || exit 1; \
+	done
+
+.PHONY: bench
+bench: build ## the hot functions, then the same cluster on each transport for DURATION (5s)
+	$(GO) test -p 1 -run '^$$' -bench . -benchtime 200ms ./dataplane/... ./paxos/...
+	@for transport in mem udp afxdp; do \
+		echo "== $$transport"; $(BINARY) demo --transport $$transport --duration $(DURATION) || exit 1; \
+	done
+
+.PHONY: lab-up
+lab-up: build ## build the lab: a namespace, a link for each node, a switch
+	$(BINARY) lab up
+
+.PHONY: lab-down
+lab-down: build ## tear the lab down
+	$(BINARY) lab down
