@@ -31,7 +31,7 @@ func (l *Loop) Inspect(fn func()) error {
 	bound := time.NewTimer(inspectBound)
 	defer bound.Stop()
 
-	cause := error(nil)
+	var cause error
 	select {
 	case l.requests <- request:
 		l.attract()

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,16 +108,11 @@ func TestCycleMayMakeLongSystemCalls(t *testing.T) {
 	loop := startLoop(t, LoopConfig{Core: NoCore}, task)
 	task.awaitCycles(t, 1)
 
-	stop := make(chan struct{})
-	defer close(stop)
+	var stop atomic.Bool
+	defer stop.Store(true)
 	for range runtime.GOMAXPROCS(0) + 1 { // every P has other work: the one that was taken is not there on return
 		go func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() {
 			}
 		}()
 	}
