@@ -1,0 +1,104 @@
+package node
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// The control socket: a Unix socket that takes one line and answers with one JSON object. A line is the name of a request.
+
+// controlBound is how long either side waits for the other.
+const controlBound = 5 * time.Second
+
+// Control answers requests on a Unix socket until closed.
+type Control struct {
+	listener net.Listener
+	path     string
+	answers  map[string]func() (any, error)
+}
+
+// ListenControl opens the socket at path, in place of one that a dead process left, and answers each request with its function.
+func ListenControl(path string, answers map[string]func() (any, error)) (*Control, error) {
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("control socket %s: another process answers there: end it, or name another path with --control", path)
+	}
+	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
+		os.Remove(path)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w: is the directory there, and writable?", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	c := &Control{listener: l, path: path, answers: answers}
+	go c.serve()
+	return c, nil
+}
+
+// Close stops answering and removes the socket.
+func (c *Control) Close() error { return c.listener.Close() }
+
+func (c *Control) serve() {
+	for {
+		conn, err := c.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // out of descriptors, say
+			continue
+		}
+		go c.answer(conn)
+	}
+}
+
+func (c *Control) answer(conn net.Conn) {
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(controlBound))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return
+	}
+	name := strings.TrimSpace(line)
+	var reply any
+	if f, ok := c.answers[name]; !ok {
+		reply = map[string]string{"error": fmt.Sprintf("unknown request %q", name)}
+	} else if reply, err = f(); err != nil {
+		reply = map[string]string{"error": err.Error()}
+	}
+	json.NewEncoder(conn).Encode(reply)
+}
+
+// Ask sends a request to a control socket and decodes the answer into reply.
+func Ask(path, request string, reply any) error {
+	conn, err := net.DialTimeout("unix", path, controlBound)
+	if err != nil {
+		return fmt.Errorf("control socket %s: %w: is the process running?", path, err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(controlBound))
+	if _, err := fmt.Fprintln(conn, request); err != nil {
+		return fmt.Errorf("control socket %s: %w", path, err)
+	}
+	var raw json.RawMessage
+	if err := json.NewDecoder(conn).Decode(&raw); err != nil {
+		return fmt.Errorf("control socket %s: no answer to %q: %w", path, request, err)
+	}
+	var failure struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(raw, &failure) == nil && failure.Error != "" {
+		return fmt.Errorf("control socket %s: %s", path, failure.Error)
+	}
+	return json.Unmarshal(raw, reply)
+}

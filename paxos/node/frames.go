@@ -1,0 +1,213 @@
+package node
+
+import (
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos"
+)
+
+// lane is a port and what is in work on it.
+type lane struct {
+	port  dataplane.Port
+	rx    []dataplane.Frame // received in this cycle, freed at its end
+	n     int
+	stash []dataplane.Frame // empty frames, taken in advance
+	tx    []dataplane.Frame // finished, not yet handed over
+}
+
+func newLane(p dataplane.Port) *lane {
+	return &lane{port: p, rx: make([]dataplane.Frame, cycleFrames), stash: make([]dataplane.Frame, 0, burst), tx: make([]dataplane.Frame, 0, burst)}
+}
+
+// receive takes what has arrived. The frames stay until the end of the cycle: messages in the inboxes point into them.
+func (n *Node) receive(l *lane) int {
+	l.n = 0
+	for l.n < len(l.rx) {
+		got := l.port.RxBurst(l.rx[l.n:min(l.n+burst, len(l.rx))])
+		for i := range got {
+			n.frame(&l.rx[l.n+i])
+		}
+		l.n += got
+		if got < burst {
+			break
+		}
+	}
+	return l.n
+}
+
+// frame checks a received frame and hands its messages to the roles.
+func (n *Node) frame(f *dataplane.Frame) {
+	h, rest, drop := paxos.ParseFrame(f.Data, n.cluster, n.group)
+	if drop == paxos.DropNone && n.roles[h.Sender] == 0 {
+		drop = paxos.DropSender
+	}
+	if drop == paxos.DropNone && n.places[h.Destination] < 0 {
+		if r := n.routes[h.Destination]; r.pass {
+			n.forward(r, f.Data[:paxos.FrameHeaderSize+len(rest)])
+			return
+		}
+		drop = paxos.DropDestination
+	}
+	if drop != paxos.DropNone {
+		n.Counters.Dropped[drop]++
+		return
+	}
+	for len(rest) > 0 {
+		m := paxos.Message{From: h.Sender, To: h.Destination, FromIncarnation: h.Incarnation}
+		if rest, drop = paxos.Decode(rest, &m); drop != paxos.DropNone {
+			n.Counters.Dropped[drop]++
+			return
+		}
+		from, to := ends(&m)
+		if n.roles[h.Sender]&from == 0 || !n.deliver(&m, to) {
+			n.Counters.Dropped[paxos.DropRole]++
+			continue
+		}
+		n.Counters.Messages++
+	}
+}
+
+// forward passes a frame on to the process of this host that it is for.
+func (n *Node) forward(r route, data []byte) {
+	f, ok := n.take(r.lane)
+	if !ok || len(data) > cap(f.Data) {
+		n.Counters.NoFrame++
+		return
+	}
+	f.Data = f.Data[:copy(f.Data[:cap(f.Data)], data)]
+	f.Peer = r.peer
+	n.Counters.Forwarded++
+	n.hand(r.lane, f)
+}
+
+// builder is the frame that is open from one local node to one other.
+type builder struct {
+	frame dataplane.Frame
+	w     paxos.FrameWriter
+	lane  *lane
+	open  bool
+	noted bool // in Node.open
+}
+
+// write puts a message into the frame that is open to its destination.
+func (n *Node) write(place int, m *paxos.Message) {
+	if m.To >= paxos.MaxNodes || n.routes[m.To].lane == nil {
+		n.Counters.NoRoute++
+		return
+	}
+	b := &n.builders[place][m.To]
+	if b.open && b.w.Append(m) {
+		n.Counters.Sent++
+		return
+	}
+	if b.open {
+		n.finish(b)
+	}
+	if !n.begin(b, place, m.To) {
+		n.Counters.NoFrame++
+		return
+	}
+	if !b.w.Append(m) {
+		n.Counters.TooLong++ // the frame stays open and empty, for the next
+		return
+	}
+	n.Counters.Sent++
+	if n.single {
+		n.finish(b)
+	}
+}
+
+func (n *Node) begin(b *builder, place int, to paxos.NodeID) bool {
+	r := &n.routes[to]
+	f, ok := n.take(r.lane)
+	if !ok {
+		return false
+	}
+	f.Peer = r.peer
+	f.Data = f.Data[:min(cap(f.Data), n.mtu)]
+	b.frame, b.lane, b.open = f, r.lane, true
+	b.w.Start(f.Data, paxos.FrameHeader{
+		Cluster: n.cluster, Incarnation: n.incarnation, Group: n.group, Sender: n.local[place], Destination: to, Epoch: paxos.FirstEpoch,
+	})
+	if !b.noted {
+		b.noted = true
+		n.open = append(n.open, b)
+	}
+	return true
+}
+
+// take gets an empty frame. Where the port has none, what is finished is sent first.
+func (n *Node) take(l *lane) (f dataplane.Frame, ok bool) {
+	if len(l.stash) == 0 {
+		got := l.port.Alloc(l.stash[:cap(l.stash)])
+		if got == 0 {
+			n.push(l)
+			l.port.Flush()
+			got = l.port.Alloc(l.stash[:cap(l.stash)])
+		}
+		l.stash = l.stash[:got]
+		if got == 0 {
+			return f, false
+		}
+	}
+	last := len(l.stash) - 1
+	f = l.stash[last]
+	l.stash = l.stash[:last]
+	return f, true
+}
+
+// finish closes a frame. It stays in n.open, closed, until the end of the cycle.
+func (n *Node) finish(b *builder) {
+	b.open = false
+	if b.w.Messages == 0 {
+		b.frame.Data = b.frame.Data[:0]
+		b.lane.port.Free([]dataplane.Frame{b.frame})
+		return
+	}
+	b.frame.Data = b.frame.Data[:b.w.Finish()]
+	n.Counters.Frames++
+	n.hand(b.lane, b.frame)
+}
+
+// hand gives a finished frame to its lane.
+func (n *Node) hand(l *lane, f dataplane.Frame) {
+	if len(l.tx) == cap(l.tx) {
+		n.push(l)
+	}
+	l.tx = append(l.tx, f)
+}
+
+// push hands the finished frames to the port. What it does not take even after a kick is dropped: the protocol's retries heal it.
+func (n *Node) push(l *lane) {
+	if len(l.tx) == 0 {
+		return
+	}
+	took := l.port.TxBurst(l.tx)
+	if took < len(l.tx) {
+		l.port.Flush()
+		took += l.port.TxBurst(l.tx[took:])
+		if took < len(l.tx) {
+			n.Counters.TxDropped += uint64(len(l.tx) - took)
+			l.port.Free(l.tx[took:])
+		}
+	}
+	l.tx = l.tx[:0]
+}
+
+// transmit ends the cycle: open frames are finished, ports flushed once, received frames freed.
+func (n *Node) transmit() {
+	for _, b := range n.open {
+		b.noted = false
+		if b.open {
+			n.finish(b)
+		}
+	}
+	n.open = n.open[:0]
+	for _, l := range n.ports {
+		n.push(l)
+		l.port.Flush()
+		if l.n > 0 {
+			l.port.Free(l.rx[:l.n])
+			l.n = 0
+		}
+	}
+}

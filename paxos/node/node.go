@@ -1,0 +1,168 @@
+package node
+
+import (
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos"
+)
+
+// burst is how many frames are taken from a port at once, and cycleFrames how many from one port in a cycle: more waits for the next,
+// so that answers leave in time.
+const (
+	burst       = 64
+	cycleFrames = 256
+	passes      = 8 // of local messages in a cycle; more waits for the next
+)
+
+// Node runs the roles of the local nodes on one loop. It implements dataplane.Task; one loop owns it.
+type Node struct {
+	cluster     paxos.Cluster
+	group       paxos.Group
+	incarnation paxos.Incarnation
+	mtu         int
+	single      bool // one message a frame
+
+	local  []paxos.NodeID
+	places [paxos.MaxNodes]int8 // of the local nodes; -1: not here
+	roles  [paxos.MaxNodes]roleSet
+	seats  []*seat
+	ports  []*lane
+	routes [paxos.MaxNodes]route
+
+	builders [][paxos.MaxNodes]builder // by place of the sender and by destination
+	open     []*builder
+	rounds   *roundKeeper
+	notices  chan Notice
+
+	Counters Counters
+}
+
+// route is the way to a node.
+type route struct {
+	lane *lane // nil: on this loop, or nobody
+	peer dataplane.Peer
+	pass bool // it is on this host: frames for it that come in here are passed on
+}
+
+// Counters count what happened at the border between frames and messages.
+type Counters struct {
+	Dropped      [paxos.NumDrops]uint64 // received frames and messages, by reason
+	Messages     uint64                 // received and decoded
+	LocalMessage uint64                 // handed from role to role on this loop
+	Frames       uint64                 // written
+	Sent         uint64                 // messages in them
+	Forwarded    uint64                 // frames passed on to another process of this host
+	InboxFull    uint64                 // messages dropped because a role had too many to read
+	NoFrame      uint64                 // messages dropped because the port had no frame left
+	TxDropped    uint64                 // frames dropped because the port's ring stayed full
+	NoRoute      uint64                 // messages to nobody
+	TooLong      uint64                 // messages that fit no frame
+	NoticesLost  uint64                 // events that nobody read in time
+}
+
+// Notice is an event of a role, for people.
+type Notice struct {
+	Node  paxos.NodeID
+	Role  paxos.Role
+	Event paxos.Event
+}
+
+// Cycle is one turn of the loop.
+func (n *Node) Cycle(now int64) int {
+	work := 0
+	for _, l := range n.ports {
+		work += n.receive(l)
+	}
+	work += n.step(now)
+	n.transmit()
+	return work
+}
+
+// Deadline is when the next cycle is due though nothing arrives.
+func (n *Node) Deadline() int64 {
+	due := paxos.Time(1<<63 - 1)
+	for _, s := range n.seats {
+		if len(s.inbox) > 0 {
+			return 0
+		}
+		due = min(due, s.due)
+	}
+	return due
+}
+
+func (n *Node) step(now paxos.Time) (work int) {
+	for pass := range passes {
+		stepped := false
+		for _, s := range n.seats {
+			if len(s.inbox) == 0 && (pass > 0 || now < s.due) {
+				continue
+			}
+			work += len(s.inbox)
+			stepped = true
+			n.stepSeat(now, s)
+		}
+		if !stepped {
+			break
+		}
+	}
+	return work
+}
+
+func (n *Node) stepSeat(now paxos.Time, s *seat) {
+	s.out.Reset()
+	s.role.Step(now, s.inbox, s.out)
+	s.inbox = s.inbox[:0]
+	s.due = s.role.Deadline()
+	n.dispatch(s)
+	if s.kind == paxos.RoleProposer {
+		n.rounds.serve(s)
+	}
+}
+
+// dispatch sends what a role said on its way.
+func (n *Node) dispatch(s *seat) {
+	for i := range s.out.Now {
+		n.post(s, &s.out.Now[i])
+	}
+	for i := range s.out.After {
+		n.post(s, &s.out.After[i])
+	}
+	for _, e := range s.out.Events {
+		n.notify(Notice{Node: s.node, Role: s.kind, Event: e})
+	}
+}
+
+func (n *Node) notify(notice Notice) {
+	select {
+	case n.notices <- notice:
+	default:
+		n.Counters.NoticesLost++
+	}
+}
+
+func (n *Node) post(s *seat, m *paxos.Message) {
+	m.From, m.FromIncarnation = s.node, n.incarnation
+	if m.To < paxos.MaxNodes && n.places[m.To] >= 0 {
+		n.Counters.LocalMessage++
+		_, to := ends(m)
+		n.deliver(m, to)
+		return
+	}
+	n.write(s.place, m)
+}
+
+// deliver puts m into the inboxes of the roles of its destination that take it, and tells whether there was one.
+func (n *Node) deliver(m *paxos.Message, to roleSet) bool {
+	taken := false
+	for _, s := range n.seats {
+		if s.node != m.To || !to.has(s.kind) {
+			continue
+		}
+		taken = true
+		if len(s.inbox) == cap(s.inbox) {
+			n.Counters.InboxFull++
+			continue
+		}
+		s.inbox = append(s.inbox, *m)
+	}
+	return taken
+}

@@ -1,0 +1,155 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"wirepaxos/dataplane"
+	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/dataplane/mem"
+	"wirepaxos/dataplane/udp"
+	"wirepaxos/paxos/cluster"
+)
+
+// wiring are the ports of a process and the way to each endpoint.
+type wiring struct {
+	ports []dataplane.Port
+	ways  map[string]way // by Endpoint.Key
+	mtu   int
+}
+
+type way struct {
+	port int
+	peer dataplane.Peer
+	pass bool
+}
+
+// wire opens what the local endpoint needs to reach all the others. On an error nothing is left open.
+func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
+	w = &wiring{ways: map[string]way{}, mtu: MTU(s.File)}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	var far, near []cluster.Endpoint
+	for _, e := range s.File.Endpoints() {
+		switch {
+		case e.Key == local.Key:
+		case s.Links[e.Key] != nil, s.File.Transport != cluster.TransportUDP && cluster.SameHost(local, e):
+			near = append(near, e)
+		default:
+			far = append(far, e)
+		}
+	}
+	if err := w.openNIC(s, local, far); err != nil {
+		return nil, err
+	}
+	for _, e := range near {
+		port := s.Links[e.Key]
+		if port == nil {
+			if port, err = openRing(s, local, e, w.mtu); err != nil {
+				return nil, err
+			}
+		}
+		w.mtu = min(w.mtu, port.MTU())
+		w.ways[e.Key] = way{port: len(w.ports), pass: true}
+		w.ports = append(w.ports, port)
+	}
+	return w, nil
+}
+
+func (w *wiring) close() {
+	for _, p := range w.ports {
+		p.Close()
+	}
+}
+
+// openNIC opens the port to endpoints of other hosts. Over AF_XDP it is opened also when there are none: then frames of strangers are seen.
+func (w *wiring) openNIC(s *Spec, local cluster.Endpoint, far []cluster.Endpoint) error {
+	var port dataplane.Port
+	var err error
+	switch s.File.Transport {
+	case cluster.TransportMem:
+		if len(far) > 0 {
+			return fmt.Errorf("%s: there is no path from %s to %s: transport \"mem\" joins nodes of one host only", s.File.Name, local.Key, far[0].Key)
+		}
+		return nil
+	case cluster.TransportUDP:
+		port, err = w.openUDP(s, local, far)
+	default:
+		port, err = w.openAFXDP(s, local, far)
+	}
+	if err != nil {
+		return err
+	}
+	if s.File.MTU > port.MTU() {
+		port.Close()
+		return fmt.Errorf("%s: mtu is %d, but %s takes frames of at most %d bytes: lower it, or raise the interface's", s.File.Name, s.File.MTU,
+			local.Key, port.MTU())
+	}
+	if s.File.MTU == 0 {
+		w.mtu = port.MTU()
+	}
+	w.ports = append(w.ports, port)
+	return nil
+}
+
+func (w *wiring) openUDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoint) (dataplane.Port, error) {
+	c := udp.Config{Listen: netip.AddrPortFrom(local.IP, local.Port), MTU: s.File.MTU, Frames: 4096}
+	for _, e := range far {
+		w.ways[e.Key] = way{peer: dataplane.Peer(len(c.Peers))}
+		c.Peers = append(c.Peers, netip.AddrPortFrom(e.IP, e.Port))
+	}
+	return udp.Open(c)
+}
+
+// openAFXDP opens the local queue. Endpoints behind one MAC and one IP are one peer: which of their queues a frame comes in on is up to
+// the NIC, and the process there passes on what is not its own.
+func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoint) (dataplane.Port, error) {
+	f := s.File
+	if local.Interface == "" {
+		return nil, fmt.Errorf("%s: node %d has no interface: give it one (interface = \"eth1\", or --interface)", f.Name, local.Nodes[0].ID)
+	}
+	c := afxdp.Config{
+		Interface: local.Interface, Queue: local.Queue, Mode: string(f.Mode), Link: string(f.LinkLayer()), EtherType: f.EtherType, VLAN: f.VLAN,
+		UDPPort: local.Port, LocalIP: local.IP,
+	}
+	if !local.MAC.IsZero() {
+		c.LocalMAC = slices.Clone(local.MAC[:])
+	}
+	for _, e := range far {
+		p := afxdp.PeerAddr{}
+		if !e.MAC.IsZero() {
+			p.MAC = slices.Clone(e.MAC[:])
+		}
+		if f.LinkLayer() == cluster.LinkUDP4 {
+			p.IP, p.UDPPort = e.IP, e.Port
+		}
+		w.ways[e.Key] = way{peer: addPeer(&c.Peers, p)}
+	}
+	return afxdp.Open(c)
+}
+
+func addPeer(peers *[]afxdp.PeerAddr, p afxdp.PeerAddr) dataplane.Peer {
+	for i, q := range *peers {
+		if net.HardwareAddr(q.MAC).String() == p.MAC.String() && q.IP == p.IP && q.UDPPort == p.UDPPort {
+			return dataplane.Peer(i)
+		}
+	}
+	*peers = append(*peers, p)
+	return dataplane.Peer(len(*peers) - 1)
+}
+
+// openRing opens our side of the ring to another process of this host.
+func openRing(s *Spec, local, other cluster.Endpoint, mtu int) (dataplane.Port, error) {
+	low, high, side := local.Nodes[0].ID, other.Nodes[0].ID, mem.A
+	if low > high {
+		low, high, side = high, low, mem.B
+	}
+	return mem.OpenShared(mem.Config{
+		Name: fmt.Sprintf("wirepaxos-%016x-%d-%d-%d", s.File.Cluster, s.File.Group, low, high), Side: side, MTU: mtu, Frames: 2048,
+	})
+}

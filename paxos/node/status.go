@@ -1,0 +1,180 @@
+package node
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos"
+	"wirepaxos/paxos/client"
+)
+
+// Status is what a process tells about itself: the answer of its control socket, as JSON.
+type Status struct {
+	PID         int                 `json:"pid"`
+	UptimeS     float64             `json:"uptime_s"`
+	Cluster     string              `json:"cluster"`
+	Group       uint16              `json:"group"`
+	Incarnation uint64              `json:"incarnation"`
+	Transport   string              `json:"transport"`
+	Batch       string              `json:"batch"`
+	MTU         int                 `json:"mtu"`
+	Idle        string              `json:"idle"`
+	Core        int                 `json:"core"` // -1: not pinned
+	Ports       []PortStatus        `json:"ports"`
+	Acceptors   []AcceptorStatus    `json:"acceptors,omitempty"`
+	Proposers   []ProposerStatus    `json:"proposers,omitempty"`
+	Learners    []LearnerStatus     `json:"learners,omitempty"`
+	Clients     []ClientStatus      `json:"clients,omitempty"`
+	Border      Counters            `json:"border"`
+	Dropped     map[string]uint64   `json:"dropped,omitempty"` // of Border.Dropped, those that happened, by name
+	Loop        dataplane.LoopStats `json:"loop"`
+	Trouble     []string            `json:"trouble,omitempty"` // why something does not move, for people
+}
+
+// PortStatus is a port's.
+type PortStatus struct {
+	dataplane.Info
+	dataplane.Counters
+}
+
+// AcceptorStatus is an acceptor's.
+type AcceptorStatus struct {
+	ID       paxos.NodeID           `json:"id"`
+	Promised string                 `json:"promised"`
+	Low      paxos.Instance         `json:"low"`
+	High     paxos.Instance         `json:"high"`
+	Learners int                    `json:"learners"`
+	Votes    bool                   `json:"votes"` // false: it restarted and storage "memory" lost its promises
+	Counters paxos.AcceptorCounters `json:"counters"`
+}
+
+// ProposerStatus is a proposer's.
+type ProposerStatus struct {
+	ID       paxos.NodeID           `json:"id"`
+	Leads    bool                   `json:"leads"`
+	Leader   paxos.NodeID           `json:"leader"` // as far as it knows; 0: nobody
+	Ballot   string                 `json:"ballot"`
+	Low      paxos.Instance         `json:"low"`
+	Chosen   paxos.Instance         `json:"chosen_below"`
+	Next     paxos.Instance         `json:"next"`
+	Stopped  bool                   `json:"stopped"`
+	Counters paxos.ProposerCounters `json:"counters"`
+}
+
+// LearnerStatus is a learner's. Two learners with the same watermark have the same delivered and hash.
+type LearnerStatus struct {
+	ID        paxos.NodeID          `json:"id"`
+	Watermark paxos.Instance        `json:"watermark"`
+	High      paxos.Instance        `json:"high"`
+	Delivered uint64                `json:"delivered"`
+	Hash      uint64                `json:"hash"`
+	Sessions  int                   `json:"sessions"`
+	Behind    bool                  `json:"behind"` // takes state from another learner
+	Stuck     bool                  `json:"stuck"`  // none has it
+	Counters  paxos.LearnerCounters `json:"counters"`
+}
+
+// ClientStatus is a client's.
+type ClientStatus struct {
+	ID       paxos.NodeID    `json:"id"`
+	Proposer paxos.NodeID    `json:"proposer"`
+	Learner  paxos.NodeID    `json:"learner"`
+	Stopped  bool            `json:"stopped"`
+	Counters client.Counters `json:"counters"`
+}
+
+// refresher is a port that reads the driver's own counts only when asked.
+type refresher interface{ RefreshDriverCounters() error }
+
+// Status asks the loop how things are.
+func (p *Process) Status() (*Status, error) {
+	f := p.spec.File
+	s := &Status{
+		PID: os.Getpid(), UptimeS: time.Since(p.started).Seconds(), Cluster: formatCluster(f.Cluster), Group: f.Group,
+		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), MTU: p.node.mtu,
+		Idle: p.idle.String(), Core: p.endpoint.Core,
+	}
+	stats, err := p.loop.Stats()
+	if err != nil {
+		return nil, err
+	}
+	s.Loop = stats
+	if err := p.loop.Inspect(func() { p.read(s) }); err != nil {
+		p.read(s) // the loop has ended, so nobody else looks
+	}
+	for reason, n := range s.Border.Dropped {
+		if n > 0 {
+			if s.Dropped == nil {
+				s.Dropped = map[string]uint64{}
+			}
+			s.Dropped[paxos.Drop(reason).String()] = n
+		}
+	}
+	return s, nil
+}
+
+// read runs on the loop.
+func (p *Process) read(s *Status) {
+	s.Border = p.node.Counters
+	for _, l := range p.node.ports {
+		if r, ok := l.port.(refresher); ok {
+			_ = r.RefreshDriverCounters() // what the driver does not tell stays as it was
+		}
+		s.Ports = append(s.Ports, PortStatus{Info: l.port.Info(), Counters: *l.port.Counters()})
+	}
+	for _, seat := range p.node.seats {
+		switch r := seat.role.(type) {
+		case acceptorRole:
+			s.Acceptors = append(s.Acceptors, AcceptorStatus{
+				ID: seat.node, Promised: r.Promised().String(), Low: r.Low(), High: r.High(), Learners: r.Learners(), Votes: !r.Amnesia(),
+				Counters: r.Counters,
+			})
+		case *paxos.Proposer:
+			b, leads := r.Leading()
+			s.Proposers = append(s.Proposers, ProposerStatus{
+				ID: seat.node, Leads: leads, Leader: r.Leader(), Ballot: b.String(), Low: r.Low(), Chosen: r.ChosenBelow(), Next: r.Next(),
+				Stopped: r.Stopped(), Counters: r.Counters,
+			})
+		case *paxos.Learner:
+			watermark, values, hash := r.Delivered()
+			s.Learners = append(s.Learners, LearnerStatus{
+				ID: seat.node, Watermark: watermark, High: r.High(), Delivered: values, Hash: hash, Sessions: r.Sessions(),
+				Behind: r.Behind(), Stuck: r.Stuck(), Counters: r.Counters,
+			})
+		case *clientRole:
+			s.Clients = append(s.Clients, ClientStatus{
+				ID: seat.node, Proposer: r.Proposer(), Learner: r.Learner(), Stopped: r.Stopped(), Counters: r.Counters,
+			})
+			if trouble := r.Trouble(dataplane.Now()); trouble != "" {
+				s.Trouble = append(s.Trouble, trouble)
+			}
+		}
+	}
+	s.Trouble = append(s.Trouble, portTrouble(s.Ports)...)
+}
+
+// portTrouble says what the counts of a port mean for people.
+func portTrouble(ports []PortStatus) (trouble []string) {
+	for _, p := range ports {
+		if p.Unsteered > 0 {
+			trouble = append(trouble, p.Interface+": frames of ours come in on queues that no process is bound to and go to the kernel: "+
+				"steer them here, or reduce the NIC to the queues in use")
+		}
+		if p.RxFrames == 0 && p.RxStrangers > 0 {
+			trouble = append(trouble, p.Interface+": only frames of strangers arrive: do the addresses in the cluster file match the machines?")
+		}
+	}
+	return trouble
+}
+
+func formatCluster(id uint64) string {
+	const digits = "0123456789abcdef"
+	var b strings.Builder
+	b.WriteString("0x")
+	for shift := 60; shift >= 0; shift -= 4 {
+		b.WriteByte(digits[id>>shift&15])
+	}
+	return b.String()
+}
