@@ -7,9 +7,6 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Lab is a handle on a running lab. Its methods may be called from several goroutines.
@@ -29,161 +26,8 @@ type Lab struct {
 	server    *delayServer
 	unwatch   func() bool // stops watching Up's context
 
-	once   sync.Once
-	result error // of Down or Close
-}
-
-// owned finds the labs that this process owns, for Down by name.
-var owned struct {
-	sync.Mutex
-	labs map[string]*Lab
-}
-
-// Up builds a lab and returns when all its links carry. The caller owns it and must call Down; cancelling ctx calls Down too, but whoever
-// ends the process must still wait for it by calling Down. On an error nothing is left behind.
-//
-// The name of a lab that runs is refused with ErrRunning; that of one whose owner died is cleaned and used.
-func Up(ctx context.Context, spec Spec) (lab *Lab, err error) {
-	if err := spec.validate(); err != nil {
-		return nil, err
-	}
-	if err := privileged(); err != nil {
-		return nil, fmt.Errorf("lab %s: %w", spec.Name, err)
-	}
-	me := self()
-	s := &state{
-		Name: spec.Name, Phase: PhaseBuilding, Created: time.Now(), Owner: me,
-		Direct: spec.direct(), MTU: spec.MTU, Hosts: spec.hosts(),
-	}
-	if err := claim(s); err != nil {
-		return nil, err
-	}
-	lab = &Lab{name: s.Name, hosts: s.Hosts, direct: s.Direct, owner: true, processes: make(map[*Process]struct{})}
-	defer func() {
-		if lab == nil || lab.unwatch == nil { // failed, or panics
-			err = errors.Join(err, s.clean())
-		}
-	}()
-	built := lab
-	lab = nil // until it is whole
-	if err := built.build(ctx, &spec); err != nil {
-		return nil, errors.Join(fmt.Errorf("lab %s: %w", spec.Name, err), built.release())
-	}
-	err = update(s.Name, func(s *state) error {
-		s.Phase = PhaseUp
-		if !s.Direct {
-			s.Server = me
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, built.release())
-	}
-	lab = built
-	lab.own(ctx)
-	return lab, nil
-}
-
-// own registers the lab as this process's and ties it to Up's context. The lock holds back a Down that comes at once.
-func (l *Lab) own(ctx context.Context) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unwatch = context.AfterFunc(ctx, func() { _ = l.Down() }) // the owner's own Down returns the same error
-	owned.Lock()
-	defer owned.Unlock()
-	if owned.labs == nil {
-		owned.labs = make(map[string]*Lab)
-	}
-	owned.labs[l.name] = l
-}
-
-// build makes namespaces, links and switch, in this order.
-func (l *Lab) build(ctx context.Context, spec *Spec) error {
-	if err := prepareNamespaceDir(); err != nil {
-		return err
-	}
-	if !l.direct {
-		if err := addNamespace(namespaceOf(l.name, switchName)); err != nil {
-			return err
-		}
-	}
-	for _, h := range l.hosts {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		if err := addNamespace(h.Namespace); err != nil {
-			return err
-		}
-	}
-	var err error
-	if l.direct {
-		err = l.joinDirectly(spec)
-	} else {
-		err = l.joinBySwitch(spec)
-	}
-	if err != nil {
-		return err
-	}
-	for _, h := range l.hosts {
-		configure := func() error { return configureHost(h, l.hosts, !l.direct) }
-		if err := inNamespace(h.Namespace, configure); err != nil {
-			return fmt.Errorf("host %s: %w", h.Name, err)
-		}
-	}
-	for _, h := range l.hosts {
-		if err := inNamespace(h.Namespace, func() error { return waitUp(ctx, h.Interface) }); err != nil {
-			return fmt.Errorf("host %s: %w", h.Name, err)
-		}
-	}
-	if l.direct {
-		return nil
-	}
-	waitEnds := func() error {
-		for slot := range l.hosts {
-			if err := waitUp(ctx, endName(slot)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := inNamespace(namespaceOf(l.name, switchName), waitEnds); err != nil {
-		return err
-	}
-	l.server, err = serveDelays(l.name, l.tables, len(l.hosts))
-	return err
-}
-
-func (l *Lab) joinDirectly(spec *Spec) error {
-	near, far := l.hosts[0], l.hosts[1]
-	return inNamespace(near.Namespace, veth{
-		near: near.Interface, nearMAC: near.MAC, far: far.Interface, farMAC: far.MAC,
-		farNamespace: far.Namespace, mtu: spec.MTU, queues: 1,
-	}.add)
-}
-
-func (l *Lab) joinBySwitch(spec *Spec) error {
-	return inNamespace(namespaceOf(l.name, switchName), func() (err error) {
-		for slot, h := range l.hosts {
-			pair := veth{
-				near: endName(slot), far: h.Interface, farMAC: h.MAC, farNamespace: h.Namespace, mtu: spec.MTU, queues: h.Queues,
-			}
-			if err := pair.add(); err != nil {
-				return err
-			}
-			if err := plainFrames(endName(slot), false); err != nil {
-				return err
-			}
-		}
-		if l.tables, err = buildSwitch(spec, l.hosts); err != nil {
-			return err
-		}
-		for slot := range l.hosts {
-			if err := setUp(endName(slot)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	releasing, removing sync.Once
+	released, removed   error
 }
 
 // Open returns a handle on a lab that another process has built. Close it after use.
@@ -299,137 +143,51 @@ func (l *Lab) Close() error {
 	if owner {
 		return l.Down()
 	}
-	l.once.Do(func() { l.result = l.release() })
-	return l.result
+	return l.release()
 }
 
 // Down ends the lab's processes and removes all of it. A second call waits for the first and returns the same.
 func (l *Lab) Down() error {
-	l.once.Do(func() {
+	l.removing.Do(func() {
 		l.mu.Lock()
 		owner := l.owner
 		l.mu.Unlock()
-		l.result = l.release()
-		if !owner {
-			l.result = errors.Join(l.result, Down(l.name))
-			return
+		err := l.release()
+		if owner {
+			l.unwatch()
+			forget(l.name)
+			l.removed = errors.Join(err, removeOwned(l.name))
+		} else {
+			if l.removed = Down(l.name); errors.Is(l.removed, ErrNotFound) {
+				l.removed = nil // someone was faster
+			}
+			l.removed = errors.Join(err, l.removed)
 		}
-		l.unwatch()
-		forget(l.name)
-		l.result = errors.Join(l.result, removeOwned(l.name))
 	})
-	return l.result
+	return l.removed
 }
 
-// release ends what this process has of the lab: its processes, server and descriptors.
+// release ends what this process has of the lab: its processes, server and descriptors. A second call waits for the first.
 func (l *Lab) release() error {
-	l.mu.Lock()
-	l.closed = true
-	server, threads := l.server, l.spawner
-	l.server, l.spawner = nil, nil
-	l.mu.Unlock()
-	l.endProcesses()
-	var err error
-	if threads != nil {
-		threads.close()
-	}
-	if server != nil {
-		err = server.stop()
-	}
-	l.using.Lock()
-	defer l.using.Unlock()
-	if l.tables != nil {
-		l.tables.close()
-		l.tables = nil
-	}
-	return err
-}
-
-// removeOwned removes a lab that this process owns or has seized.
-func removeOwned(name string) error {
-	var s *state
-	err := update(name, func(now *state) error {
-		now.Phase = PhaseRemoving
-		s = now
-		return nil
-	})
-	if errors.Is(err, ErrNotFound) {
-		return nil // someone was faster
-	}
-	if err != nil {
-		return err
-	}
-	return s.clean()
-}
-
-// ownerGrace is how long an owner may take to take its lab down when another process asks it to.
-const ownerGrace = 10 * time.Second
-
-// Down takes down a lab by its name, whoever owns it: an owner that lives is asked to end (SIGTERM, later SIGKILL); then what is left is
-// removed. ErrNotFound if there is no such lab.
-func Down(name string) error {
-	owned.Lock()
-	mine := owned.labs[name]
-	owned.Unlock()
-	if mine != nil {
-		return mine.Down()
-	}
-	s, err := readState(name)
-	if err != nil {
-		return err
-	}
-	if s.Owner == self() {
-		return fmt.Errorf("lab %s: this process is %s it", name, s.Phase)
-	}
-	if err := s.Owner.end(ownerGrace, false); err != nil {
-		return fmt.Errorf("lab %s: its owner: %w", name, err)
-	}
-	err = update(name, func(now *state) error {
-		if now.Phase != PhaseDetached && !now.stale() {
-			return fmt.Errorf("lab %s: process %d has taken it over", name, now.Owner.PID)
+	l.releasing.Do(func() {
+		l.mu.Lock()
+		l.closed = true
+		server, threads := l.server, l.spawner
+		l.server, l.spawner = nil, nil
+		l.mu.Unlock()
+		l.endProcesses()
+		if threads != nil {
+			threads.close()
 		}
-		now.Owner, now.Phase = self(), PhaseRemoving
-		return nil
-	})
-	if errors.Is(err, ErrNotFound) {
-		return nil // the owner did it
-	}
-	if err != nil {
-		return err
-	}
-	return removeOwned(name)
-}
-
-// clean removes what a state file tells of, and last the file. What cannot be removed keeps the file, for the next try.
-func (s *state) clean() error {
-	var ending sync.WaitGroup
-	faults := make([]error, len(s.Processes)+1)
-	for i, p := range s.Processes {
-		ending.Go(func() { faults[i] = p.end(endGrace, true) })
-	}
-	ending.Go(func() { faults[len(s.Processes)] = s.Server.end(endGrace, false) })
-	ending.Wait()
-
-	for _, namespace := range s.namespaces() {
-		err := inNamespace(namespace, func() error {
-			if s.Direct || namespace != namespaceOf(s.Name, switchName) {
-				return removeLink(Interface)
-			}
-			for slot := range s.Hosts {
-				if err := removeLink(endName(slot)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		// ENOENT, EINVAL: it was never made, or its file never became a mount.
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
-			faults = append(faults, err)
+		if server != nil {
+			l.released = server.stop()
 		}
-		faults = append(faults, removeNamespace(namespace))
-	}
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("lab %s: %w", s.Name, err)
-	}
-	return locked(func() error { return removeFile(statePath(s.Name)) })
+		l.using.Lock()
+		defer l.using.Unlock()
+		if l.tables != nil {
+			l.tables.close()
+			l.tables = nil
+		}
+	})
+	return l.released
 }

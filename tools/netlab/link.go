@@ -47,11 +47,25 @@ func (v veth) add() error {
 }
 
 // plainFrames turns off what would leave a frame unfinished for hardware that is not there. A checksum or a VLAN tag that the
-// kernel keeps beside the frame is lost when XDP redirects it, and a segment to be cut later is no frame at all.
-//
-// GRO is on where XDP redirects into: veth takes redirected frames only if its peer polls (NAPI), and a peer without
-// an XDP program of its own polls only for GRO. Elsewhere it is off, so that frames stay as they were sent.
-func plainFrames(name string, gro bool) error {
+// kernel keeps beside the frame is lost when XDP redirects it, and a segment to be cut later is no frame at all. GRO is off
+// too, so that frames stay as they were sent.
+func plainFrames(name string) error {
+	return setFeatures(name, func(feature string) (on, touch bool) {
+		return false, feature == "rx-gro" || feature == "rx-gro-list" || feature == "rx-udp-gro-forwarding" || feature == "tx-gso-list" ||
+			strings.HasPrefix(feature, "tx-checksum-") || strings.HasSuffix(feature, "-hw-insert") ||
+			strings.HasPrefix(feature, "tx-") && strings.HasSuffix(feature, "-segmentation")
+	})
+}
+
+// pollRedirected makes a link whose peer XDP redirects into take those frames: veth does so only where the receiving end polls
+// (NAPI), and one without an XDP program of its own polls only for GRO. The link must be up: turned on before, GRO
+// makes the end poll but does not tell its peer (seen on Linux 6.18).
+func pollRedirected(name string) error {
+	return setFeatures(name, func(feature string) (on, touch bool) { return true, feature == "rx-gro" })
+}
+
+// setFeatures asks which of the link's features to touch and sets them. Kernels differ in which there are.
+func setFeatures(name string, choose func(feature string) (on, touch bool)) error {
 	tool, err := ethtool.NewEthtool()
 	if err != nil {
 		return fmt.Errorf("interface %s: open ethtool: %w", name, err)
@@ -62,26 +76,21 @@ func plainFrames(name string, gro bool) error {
 		return fmt.Errorf("interface %s: read its features: %w", name, err)
 	}
 	want := make(map[string]bool)
-	for feature := range has { // kernels differ in which they have
-		switch {
-		case feature == "rx-gro":
-			want[feature] = gro
-		case strings.HasPrefix(feature, "tx-") && strings.HasSuffix(feature, "-segmentation"),
-			strings.HasPrefix(feature, "tx-checksum-"), strings.HasSuffix(feature, "-hw-insert"),
-			feature == "tx-gso-list", feature == "rx-gro-list", feature == "rx-udp-gro-forwarding":
-			want[feature] = false
+	for feature := range has {
+		if on, touch := choose(feature); touch {
+			want[feature] = on
 		}
 	}
 	if err := tool.Change(name, want); err != nil {
-		return fmt.Errorf("interface %s: turn offloads off: %w", name, err)
+		return fmt.Errorf("interface %s: set its offloads: %w", name, err)
 	}
 	return nil
 }
 
 // configureHost gives a host's end its address and the addresses of the others, and sets it and the loopback up. The thread must
 // be in the host's namespace.
-func configureHost(host Host, all []Host, gro bool) error {
-	if err := plainFrames(host.Interface, gro); err != nil {
+func configureHost(host Host, all []Host, redirected bool) error {
+	if err := plainFrames(host.Interface); err != nil {
 		return err
 	}
 	link, err := netlink.LinkByName(host.Interface)
@@ -94,6 +103,11 @@ func configureHost(host Host, all []Host, gro bool) error {
 	}
 	for _, name := range []string{"lo", host.Interface} {
 		if err := setUp(name); err != nil {
+			return err
+		}
+	}
+	if redirected {
+		if err := pollRedirected(host.Interface); err != nil {
 			return err
 		}
 	}
