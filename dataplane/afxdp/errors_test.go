@@ -110,6 +110,20 @@ func TestQueueTakenByUs(t *testing.T) {
 	exchange(t, a, b)
 }
 
+// A child that was started while a port was open does not keep its queue.
+func TestChildrenDoNotHoldTheQueue(t *testing.T) {
+	newNet(t, 2)
+	ca, cb := ends(LinkEthernet)
+	a, err := Open(ca)
+	must(t, err)
+	other := start(t, child{Config: onQueue(ca, 1)})
+	if got := other.says(t); got != "open copy" {
+		t.Fatal(got)
+	}
+	must(t, a.Close())
+	exchange(t, openPort(t, ca), openPort(t, cb))
+}
+
 func TestNoPrivilege(t *testing.T) {
 	newNet(t, 1)
 	ca, _ := ends(LinkEthernet)

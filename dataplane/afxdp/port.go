@@ -254,13 +254,12 @@ func (p *Port) RefreshDriverCounters() error {
 	return nil
 }
 
-// Close lets no more packets in, frees the queue and the memory, and gives up the share in the XDP program.
+// Close frees the queue and the memory, lets no more packets in, and gives up the share in the XDP program.
 func (p *Port) Close() error {
 	if p.closed {
 		return nil
 	}
 	p.closed = true
-	p.steering.leave()
 	err := p.socket.close()
 	p.steering.closeDescriptors()
 	if err != nil {

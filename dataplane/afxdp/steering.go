@@ -25,8 +25,6 @@ type steering struct {
 	unsteered *ebpf.Map
 	native    bool   // the program runs in the driver
 	why       string // why it does not
-	queue     uint32
-	entered   bool
 	baseline  uint64 // unsteered packets before this port
 }
 
@@ -225,8 +223,7 @@ func (s *steering) place(name string) **ebpf.Map {
 // enter sends the packets of l that come in on queue to the socket, which is bound to it. Nobody else can be: the kernel binds
 // a queue once, so that what another process left behind here is stale.
 func (s *steering) enter(queue, fd int, l *header.Link) error {
-	s.queue = uint32(queue)
-	key := steeringKey(l)
+	place, key := uint32(queue), steeringKey(l)
 	var err error
 	if s.baseline, err = s.countUnsteered(); err != nil {
 		return err
@@ -234,11 +231,10 @@ func (s *steering) enter(queue, fd int, l *header.Link) error {
 	if err := s.keys.Put(key, uint32(1)); err != nil {
 		return fmt.Errorf("enter what the socket takes: %w", err)
 	}
-	if err := s.sockets.Put(s.queue, uint32(fd)); err != nil {
+	if err := s.sockets.Put(place, uint32(fd)); err != nil {
 		return fmt.Errorf("enter the socket: %w", err)
 	}
-	s.entered = true
-	if err := s.queues.Put(s.queue, key); err != nil {
+	if err := s.queues.Put(place, key); err != nil {
 		return fmt.Errorf("enter the queue: %w", err)
 	}
 	return nil
@@ -257,15 +253,8 @@ func (s *steering) countUnsteered() (uint64, error) {
 	return sum, nil
 }
 
-// leave takes the queue out. The socket must still be bound: afterwards another process may have the queue.
-func (s *steering) leave() {
-	if s.entered {
-		_ = s.queues.Put(s.queue, uint64(0)) // neither matters: closing the socket empties its place as well
-		_ = s.sockets.Delete(s.queue)
-		s.entered = false
-	}
-}
-
+// closeDescriptors gives up our share of the program. The socket need not be taken out of the map first: when it is closed, the kernel
+// does it, and packets for its queue are passed on from then on.
 func (s *steering) closeDescriptors() {
 	for _, m := range []*ebpf.Map{s.sockets, s.queues, s.keys, s.unsteered} {
 		if m != nil {
