@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,10 +241,7 @@ func counters(t *testing.T, lab *Lab, host string) Counters {
 	return all[slot]
 }
 
-var children atomic.Int64
-
 // sleeper is a program that runs until it is ended.
 func sleeper() *exec.Cmd {
-	children.Add(1)
 	return exec.Command("sleep", "1000")
 }
