@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -31,7 +32,8 @@ func runTests(ctx context.Context, r *report, title string, args []string) {
 	if ctx.Err() != nil {
 		return // said at the end
 	}
-	cmd := command(ctx, "go", append([]string{"test", "-json", "-p", "1"}, args...)...)
+	// -count=1: what a test found depends on the machine (root, devices), of which the cache of results knows nothing.
+	cmd := command(ctx, "go", append([]string{"test", "-json", "-count=1", "-p", "1"}, args...)...)
 	if title != "" {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	}
@@ -265,18 +267,19 @@ func (l *testLog) finish() {
 	}
 }
 
-// skipReason finds the argument of Skip in what a test printed: the last line of the form "    file_test.go:12: reason".
+// logLine is how testing prints what a test logs, and what it skips for: "    file.go:12: text".
+var logLine = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)`)
+
+// skipReason finds the argument of Skip in what a test printed: the last line that it logged, and what follows.
 func skipReason(output string) string {
 	reason := ""
 	for line := range strings.Lines(output) {
 		if strings.HasPrefix(strings.TrimSpace(line), "--- ") || strings.HasPrefix(line, "===") {
 			continue
 		}
-		if _, rest, ok := strings.Cut(line, "_test.go:"); ok {
-			if _, text, ok := strings.Cut(rest, ": "); ok {
-				reason = strings.TrimSpace(text)
-				continue
-			}
+		if found := logLine.FindStringSubmatch(line); found != nil {
+			reason = strings.TrimSpace(found[1])
+			continue
 		}
 		reason = strings.TrimSpace(reason + " " + strings.TrimSpace(line))
 	}

@@ -208,7 +208,7 @@ func TestSkipReason(t *testing.T) {
 	for output, want := range map[string]string{
 		"=== RUN   TestX\n    a_test.go:3: needs root: as root\n--- SKIP: TestX (0.00s)\n": "needs root: as root",
 		"    a_test.go:3: needs a kernel\n        of this year\n":                          "needs a kernel of this year",
-		"    a_test.go:1: note\n    b_test.go:9: needs: AF_XDP\n":                          "needs: AF_XDP",
+		"    a_test.go:1: note\n    suite.go:9: needs: AF_XDP\n":                           "needs: AF_XDP",
 		"--- SKIP: TestX (0.00s)\n":                                                        "no reason given",
 	} {
 		if got := skipReason(output); got != want {
