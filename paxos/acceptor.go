@@ -33,7 +33,11 @@ type Acceptor struct {
 	mask     Instance
 	slots    []acceptorSlot
 	values   byteRing
+	stored   uint64 // instances from low on that hold a value
+	largest  uint64 // bytes of the ring that the largest value takes
+	cramped  bool   // a value found no room: look for more when the next step begins
 	leases   leases
+	learner  places
 	proposer places
 	votes    accumulator
 	Counters AcceptorCounters
@@ -43,7 +47,6 @@ type acceptorSlot struct {
 	instance Instance
 	ballot   Ballot // 0: nothing accepted
 	at       uint64 // of the value in the ring
-	digest   uint64
 	length   uint32
 }
 
@@ -60,17 +63,21 @@ type AcceptorCounters struct {
 	Fragments   uint64 // refused: fragments are not supported
 	Silent      uint64 // not answered with a vote for want of its promises
 	Repeated    uint64 // instances told again
+	Compactions uint64 // of the ring of values
 }
 
 // NewAcceptor allocates an acceptor; nothing is allocated afterwards.
 func NewAcceptor(cfg AcceptorConfig) *Acceptor {
 	checkWindow(cfg.Window)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU)
 	return &Acceptor{
 		cfg:      cfg,
 		mask:     Instance(cfg.Window - 1),
 		slots:    make([]acceptorSlot, cfg.Window),
 		values:   newByteRing(cfg.ValueBytes),
 		leases:   newLeases(),
+		largest:  recordSize(cfg.MTU - AcceptOverhead),
+		learner:  placesOf(cfg.Members.Learners),
 		proposer: placesOf(cfg.Members.Proposers),
 		votes:    newAccumulator(cfg.MTU, cfg.Aggregate),
 	}
@@ -82,8 +89,16 @@ func checkWindow(n int) {
 	}
 }
 
+// checkValueBytes holds rings of values to a size at which an empty one takes any value, and a few.
+func checkValueBytes(n, mtu int) {
+	if n < 4*mtu || n&(n-1) != 0 {
+		panic(fmt.Sprintf("paxos: %d bytes for values, want a power of two, at least four frames of %d bytes", n, mtu))
+	}
+}
+
 // Step handles a burst of messages.
 func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
+	a.makeRoom()
 	a.leases.expire(now, out)
 	for i := range in {
 		m := &in[i]
@@ -99,7 +114,9 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 		case KindHi:
 			a.onHi(now, m, out)
 		case KindDelete:
-			a.leases.remove(m.From, m.FromIncarnation)
+			if m.Flags&FlagClient == 0 {
+				a.leases.remove(m.From, m.FromIncarnation)
+			}
 		}
 	}
 	a.votes.flush(a, out)
@@ -109,7 +126,10 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 func (a *Acceptor) Tick(now Time, out *Outbox) { a.leases.expire(now, out) }
 
 func (a *Acceptor) onAccept(m *Message, out *Outbox) {
-	if a.cfg.Amnesia {
+	switch {
+	case a.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From:
+		return // somebody else's ballot
+	case a.cfg.Amnesia:
 		a.refuseToVote(m, out)
 		return
 	}
@@ -138,66 +158,6 @@ func (a *Acceptor) onAccept(m *Message, out *Outbox) {
 	}
 	a.promised = m.Ballot
 	a.votes.add(a, m.Ballot, m.Instance, out)
-}
-
-// store makes m's value the accepted one of its instance. P4: on any reason but ReasonNone nothing changed and there is no vote.
-func (a *Acceptor) store(m *Message) Reason {
-	s := &a.slots[m.Instance&a.mask]
-	sum := digest(m.Data)
-	if s.ballot != 0 && s.instance == m.Instance {
-		same := s.digest == sum && int(s.length) == len(m.Data)
-		if m.Ballot == s.ballot && !same {
-			a.Counters.Conflicts++
-			return ReasonConflict
-		}
-		if same { // a retry, or a later leader's proposal of the value that it found here
-			s.ballot = m.Ballot
-			a.Counters.Again++
-			return ReasonNone
-		}
-	}
-	if !a.values.fits(len(m.Data)) {
-		a.reclaim()
-		if !a.values.fits(len(m.Data)) {
-			a.Counters.StoreFull++
-			return ReasonStoreFull
-		}
-	}
-	*s = acceptorSlot{
-		instance: m.Instance, ballot: m.Ballot, digest: sum, length: uint32(len(m.Data)), at: a.values.put(m.Instance, m.Data),
-	}
-	if m.Instance >= a.high {
-		a.high = m.Instance + 1
-	}
-	a.Counters.Accepts++
-	return ReasonNone
-}
-
-// reclaim wins back the room of values that were trimmed or replaced.
-func (a *Acceptor) reclaim() {
-	for {
-		instance, at, ok := a.values.oldest()
-		if !ok {
-			return
-		}
-		s := &a.slots[instance&a.mask]
-		if instance >= a.low && s.ballot != 0 && s.instance == instance && s.at == at {
-			return
-		}
-		a.values.drop()
-	}
-}
-
-// trim raises the low watermark. That everything below was chosen and delivered is a fact, whoever tells it and by whichever ballot.
-func (a *Acceptor) trim(low Instance) {
-	if low <= a.low || a.cfg.Amnesia {
-		return
-	}
-	// Slots keep their old content: it is told from new by its instance, and below low nobody looks.
-	a.low = low
-	if a.high < low {
-		a.high = low
-	}
 }
 
 func (a *Acceptor) preempt(m *Message, out *Outbox) {

@@ -14,7 +14,7 @@ const (
 func (a *Acceptor) onPrepare(m *Message, out *Outbox) {
 	switch {
 	case a.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From:
-		return // somebody else's ballot; the node counts strangers
+		return // somebody else's ballot
 	case a.cfg.Amnesia:
 		a.refuseToVote(m, out)
 		return
@@ -28,8 +28,8 @@ func (a *Acceptor) onPrepare(m *Message, out *Outbox) {
 	from := max(m.Instance, a.low)
 	for page := 0; page < promisePages; page++ {
 		next, last := a.promisePage(m, from, out)
-		if last {
-			return
+		if last || next == from {
+			return // or the outbox is full: the proposer asks again
 		}
 		from = next
 	}
@@ -40,11 +40,15 @@ func (a *Acceptor) onPrepare(m *Message, out *Outbox) {
 func (a *Acceptor) promisePage(m *Message, from Instance, out *Outbox) (next Instance, last bool) {
 	most := room(KindPromise, a.cfg.MTU)
 	list := out.bytes(most)
+	if list == nil {
+		return from, false
+	}
 	p := out.sendAfter(KindPromise, m.From)
 	n := 0
 	for next = from; next < a.high && n+promiseEntrySize <= len(list); next++ {
 		if s := a.slot(next); s != nil {
-			putPromised(list[n:], promised{Instance: next, Ballot: s.ballot, Digest: s.digest, Length: s.length})
+			sum := digest(a.values.get(s.at, s.length))
+			putPromised(list[n:], promised{Instance: next, Ballot: s.ballot, Digest: sum, Length: s.length})
 			n += promiseEntrySize
 		}
 	}
@@ -91,6 +95,9 @@ func (a *Acceptor) onRepeat(m *Message, out *Outbox) {
 // onHi registers a learner, or renews. An acceptor that restarted hears of its learners within one renewal, and a lost OK costs nothing:
 // the learner asks again.
 func (a *Acceptor) onHi(now Time, m *Message, out *Outbox) {
+	if a.learner.of(m.From) < 0 || m.Flags&FlagClient != 0 {
+		return
+	}
 	a.leases.renew(now, m, out)
 	ok := out.send(KindOK, m.From)
 	ok.Low, ok.High = a.low, a.high

@@ -5,11 +5,15 @@ import "github.com/cespare/xxhash/v2"
 // byteRing holds the values of a window back to back, each a record behind a small header. Records are appended at the head; they die
 // in any order, but room is won back at the tail only, where the owner tells whether the oldest record still lives. Since instances
 // are trimmed in order and stored nearly in order, the tail follows the low watermark.
+//
+// Messages in an outbox show values as they lie in the ring. So room that is won back in the middle of a step is not written to before the
+// next step, by when those messages are gone: settle says where that begins.
 type byteRing struct {
 	buf  []byte
 	mask uint64
 	head uint64 // bytes ever appended, padding included
 	tail uint64 // bytes ever won back
+	edge uint64 // the tail when this step began: nothing from there on is written over
 }
 
 // A record's header: instance u64 (padRecord: filler up to the end of the buffer), length u32, 0 u32. Records begin at multiples of 16.
@@ -31,9 +35,23 @@ func recordSize(length int) uint64 { return uint64(recordHeader+length+15) &^ 15
 // fits tells whether put would succeed now.
 func (r *byteRing) fits(length int) bool {
 	size := recordSize(length)
-	return size <= r.untilEnd() && r.head+size-r.tail <= uint64(len(r.buf)) ||
-		size > r.untilEnd() && r.head+r.untilEnd()+size-r.tail <= uint64(len(r.buf))
+	if end := r.untilEnd(); size > end {
+		size += end
+	}
+	return size <= r.free()
 }
+
+// free is the room that may be written to now.
+func (r *byteRing) free() uint64 { return uint64(len(r.buf)) - (r.head - r.edge) }
+
+// settle begins a step: views of what died before are gone.
+func (r *byteRing) settle() { r.edge = r.tail }
+
+// crowded tells whether it is time to look for dead records.
+func (r *byteRing) crowded() bool { return r.used() > uint64(len(r.buf))/2 }
+
+// clear forgets every record.
+func (r *byteRing) clear() { r.tail = r.head }
 
 func (r *byteRing) untilEnd() uint64 { return uint64(len(r.buf)) - r.head&r.mask }
 
@@ -82,3 +100,28 @@ func (r *byteRing) used() uint64 { return r.head - r.tail }
 
 // digest names a value in promises, so that a value fetched later can be told to be the one that was promised.
 func digest(value []byte) uint64 { return xxhash.Sum64(value) }
+
+// compact moves the living records together at the tail, oldest first; moved hears of each that lies elsewhere now. It must not run while
+// messages show values of the ring.
+//
+// A record never moves up: it fits before the end of the buffer wherever it did before. And it never lands on one that has yet to move,
+// because the positions that are written to lie at most a whole ring below the head.
+func (r *byteRing) compact(living func(i Instance, at uint64) bool, moved func(i Instance, at uint64)) {
+	head := r.head
+	r.head = r.tail
+	for from := r.tail; from < head; {
+		pos := from & r.mask
+		id, length := le.Uint64(r.buf[pos:]), le.Uint64(r.buf[pos+8:])
+		if id == padRecord {
+			from += length
+			continue
+		}
+		if living(Instance(id), from) {
+			if to := r.put(Instance(id), r.get(from, uint32(length))); to != from {
+				moved(Instance(id), to)
+			}
+		}
+		from += recordSize(int(length))
+	}
+	r.settle()
+}

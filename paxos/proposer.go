@@ -1,7 +1,5 @@
 package paxos
 
-import "math/bits"
-
 // BatchMode says how many values share an instance and how many messages a frame.
 type BatchMode uint8
 
@@ -21,8 +19,8 @@ type ProposerConfig struct {
 	ID            NodeID
 	Members       Members
 	Window        int // instances above the low watermark, a power of two, the acceptors' at most
-	ValueBytes    int // bytes kept for values in flight, a power of two
-	QueueBytes    int // bytes of values that wait for room
+	ValueBytes    int // bytes kept for values in flight, a power of two, at least four frames
+	QueueBytes    int // bytes of values that wait for room; at least two frames
 	InFlight      int // most instances proposed and not yet chosen
 	MTU           int // payload of a frame
 	Batch         BatchMode
@@ -72,6 +70,7 @@ type Proposer struct {
 	recover  Instance // recovery has begun for everything below
 	fetches  int      // values asked for and not here
 	leases   leases
+	learner  places
 	acceptor places
 	peer     places // proposers
 	dests    []NodeID
@@ -79,9 +78,9 @@ type Proposer struct {
 	nextBeat Time
 	beats    uint64
 	nextScan Time
-	silence  Time // when to try to lead, while following
-	giveUp   Time // when a phase 1 or a recovery that does not end is begun anew
-	last     Time
+	silence  Time     // when to try to lead, while following
+	giveUp   Time     // when a recovery that does not get on is begun anew, while leading
+	full     Instance // the low watermark when an acceptor was last reported full, plus 1
 	Counters ProposerCounters
 }
 
@@ -134,6 +133,8 @@ type ProposerCounters struct {
 // NewProposer allocates a proposer that follows; nothing is allocated afterwards. It cannot lead until it was granted rounds.
 func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 	checkWindow(cfg.Window)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU)
+	checkQueueBytes(cfg.QueueBytes, cfg.MTU)
 	p := &Proposer{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
@@ -143,6 +144,7 @@ func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 		values:   newByteRing(cfg.ValueBytes),
 		queue:    newQueue(cfg.QueueBytes),
 		leases:   newLeases(),
+		learner:  placesOf(cfg.Members.Learners),
 		acceptor: placesOf(cfg.Members.Acceptors),
 		peer:     placesOf(cfg.Members.Proposers),
 		dests:    make([]NodeID, 0, MaxNodes),
@@ -155,14 +157,14 @@ func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 
 // Step handles a burst of messages; values of one burst share instances.
 func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
-	p.last = now
+	p.begin()
 	for i := range in {
 		m := &in[i]
 		switch m.Kind {
 		case KindSubmit:
 			p.onSubmit(m, out)
 		case KindAccepted:
-			p.onAccepted(m)
+			p.onAccepted(m, out)
 		case KindPromise:
 			p.onPromise(now, m, out)
 		case KindStored:
@@ -174,19 +176,35 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 		case KindRefused:
 			p.onRefused(m, out)
 		case KindTrimmed:
-			p.setLow(m.Low)
+			if p.acceptor.of(m.From) >= 0 {
+				p.setLow(m.Low)
+			}
 		case KindHi:
 			p.onHi(now, m, out)
 		case KindDelete:
-			p.leases.remove(m.From, m.FromIncarnation)
+			if m.Flags&FlagClient == 0 {
+				p.leases.remove(m.From, m.FromIncarnation)
+			}
 		}
 	}
-	p.Tick(now, out)
+	p.tick(now, out)
+}
+
+// begin makes room: no message shows a value of ours any more.
+func (p *Proposer) begin() {
+	if p.values.crowded() {
+		p.reclaim()
+	}
+	p.values.settle()
 }
 
 // Tick does what time asks for: heartbeats, retries, taking the lead. Then it proposes what there is room for.
 func (p *Proposer) Tick(now Time, out *Outbox) {
-	p.last = now
+	p.begin()
+	p.tick(now, out)
+}
+
+func (p *Proposer) tick(now Time, out *Outbox) {
 	p.leases.expire(now, out)
 	switch p.phase {
 	case following:
@@ -218,7 +236,12 @@ func (p *Proposer) tickLeading(now Time, out *Outbox) {
 	if now >= p.nextBeat {
 		p.beat(now, out)
 	}
-	if p.recover < p.reported {
+	if p.recover < p.reported || p.fetches > 0 {
+		if now >= p.giveUp {
+			// Those who hold a value that was reported do not give it. It may not have been chosen; another quorum will tell.
+			p.prepare(now, out)
+			return
+		}
 		p.recoverMore(now, out)
 	}
 	if now >= p.nextScan {
@@ -226,175 +249,4 @@ func (p *Proposer) tickLeading(now Time, out *Outbox) {
 		p.resend(now, out)
 	}
 	p.pump(now, out)
-}
-
-// pump proposes queued values while the windows allow.
-func (p *Proposer) pump(now Time, out *Outbox) {
-	for !p.queue.empty() && p.canPropose(out) {
-		batch := p.queue.take(p.cfg.MTU-AcceptOverhead, p.cfg.Batch == BatchInstance)
-		if !p.propose(now, p.next, batch, out) {
-			return
-		}
-		p.queue.taken(len(batch))
-		p.next++
-	}
-}
-
-func (p *Proposer) canPropose(out *Outbox) bool {
-	return p.next-p.low <= p.mask && p.unchosen < p.cfg.InFlight && len(out.Now)+len(p.dests) < cap(out.Now)-OutboxSize/8
-}
-
-// propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
-func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool {
-	if !p.values.fits(len(value)) {
-		p.reclaim()
-		if !p.values.fits(len(value)) {
-			return false
-		}
-	}
-	s := &p.slots[i&p.mask]
-	*s = proposerSlot{
-		instance: i, ballot: p.ballot, state: slotProposed, length: uint32(len(value)), at: p.values.put(i, value), sent: now,
-	}
-	if i >= p.next {
-		p.unchosen++ // what lies below was counted when recovery took charge of it
-	}
-	p.Counters.Proposed++
-	p.aim()
-	for _, id := range p.dests {
-		p.accept(id, s, out)
-	}
-	return true
-}
-
-func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
-	m := out.send(KindAccept, to)
-	m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
-	m.Total, m.Data = s.length, p.values.get(s.at, s.length)
-}
-
-// aim lists whom accepts go to: acceptors and registered learners, a node that is both once.
-func (p *Proposer) aim() {
-	if len(p.dests) > 0 && p.destsAt == p.leases.changes {
-		return
-	}
-	p.dests = append(p.dests[:0], p.cfg.Members.Acceptors...)
-	for _, id := range p.leases.list[:p.leases.n] {
-		if p.acceptor.of(id) < 0 {
-			p.dests = append(p.dests, id)
-		}
-	}
-	p.destsAt = p.leases.changes
-}
-
-// reclaim wins back the room of values that are chosen: from there on acceptors keep them.
-func (p *Proposer) reclaim() {
-	for {
-		instance, at, ok := p.values.oldest()
-		if !ok {
-			return
-		}
-		s := &p.slots[instance&p.mask]
-		if s.state == slotProposed && s.ballot == p.ballot && s.instance == instance && s.at == at && instance >= p.low {
-			return
-		}
-		p.values.drop()
-	}
-}
-
-func (p *Proposer) onAccepted(m *Message) {
-	k := p.acceptor.of(m.From)
-	if k < 0 || p.phase != leading || m.Ballot != p.ballot {
-		return
-	}
-	p.alive(k, m)
-	for list := m.Data; len(list) >= acceptedEntrySize; list = list[acceptedEntrySize:] {
-		r, ok := acceptedRangeAt(list)
-		if !ok {
-			return
-		}
-		end := min(r.First+Instance(r.Count), p.next)
-		for i := max(r.First, p.chosen); i < end; i++ {
-			s := &p.slots[i&p.mask]
-			if s.instance != i || s.ballot != p.ballot || s.state != slotProposed {
-				continue
-			}
-			s.votes |= 1 << k
-			if bits.OnesCount8(s.votes) >= p.quorum {
-				s.state = slotChosen
-				p.unchosen--
-				p.Counters.Chosen++
-			}
-		}
-	}
-	p.advance()
-}
-
-// advance moves the mark below which everything is chosen.
-func (p *Proposer) advance() {
-	for p.chosen < p.next {
-		s := &p.slots[p.chosen&p.mask]
-		if s.instance != p.chosen || s.ballot != p.ballot || s.state != slotChosen {
-			return
-		}
-		p.chosen++
-	}
-}
-
-// setLow takes a higher low watermark. What lies below was delivered, so it is chosen, whether or not this proposer saw the votes.
-func (p *Proposer) setLow(low Instance) {
-	if low <= p.low {
-		return
-	}
-	if p.phase == leading {
-		for i := p.chosen; i < min(low, p.next); i++ {
-			if s := &p.slots[i&p.mask]; s.instance != i || s.ballot != p.ballot || s.state != slotChosen {
-				p.unchosen--
-				if s.instance == i && s.ballot == p.ballot && s.state == slotReported {
-					p.unfetch(s)
-				}
-				s.instance, s.ballot, s.state = i, p.ballot, slotChosen
-			}
-		}
-	}
-	p.low = low
-	p.chosen = max(p.chosen, low)
-	p.next = max(p.next, low)
-	p.recover = max(p.recover, low)
-	p.advance()
-}
-
-// resend sends again what was not chosen in time, the oldest first, a bounded number at once.
-func (p *Proposer) resend(now Time, out *Outbox) {
-	const most = 256
-	n := 0
-	for i := p.chosen; i < p.next && n < most && len(out.Now) < cap(out.Now)/2; i++ {
-		s := &p.slots[i&p.mask]
-		if s.instance != i || s.ballot != p.ballot || now-s.sent < p.cfg.Retry {
-			continue
-		}
-		switch s.state {
-		case slotProposed:
-			s.sent = now
-			n++
-			p.Counters.Retries++
-			for k, id := range p.cfg.Members.Acceptors {
-				if s.votes&(1<<k) == 0 {
-					p.accept(id, s, out)
-				}
-			}
-			p.acceptLearners(s, out)
-		case slotReported:
-			n++
-			p.fetch(now, s, out)
-		}
-	}
-}
-
-// acceptLearners sends an accept again to the learners that are not acceptors too.
-func (p *Proposer) acceptLearners(s *proposerSlot, out *Outbox) {
-	p.aim()
-	for _, id := range p.dests[len(p.cfg.Members.Acceptors):] {
-		p.accept(id, s, out)
-	}
 }

@@ -1,5 +1,7 @@
 package paxos
 
+import "fmt"
+
 // What a proposer has to do with clients, learners and acceptors besides the two phases.
 
 // onSubmit queues the values of a client, or says why not. Nothing is half taken.
@@ -9,7 +11,7 @@ func (p *Proposer) onSubmit(m *Message, out *Outbox) {
 	for rest := m.Data; len(rest) > 0; values++ {
 		var ok bool
 		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > MaxValue(p.cfg.MTU) {
-			p.busy(m, &first, ReasonMalformed, out)
+			p.busy(m.From, &first, ReasonMalformed, out)
 			return
 		}
 		if values == 0 {
@@ -20,29 +22,53 @@ func (p *Proposer) onSubmit(m *Message, out *Outbox) {
 	case values == 0:
 		return
 	case p.stopped:
-		p.busy(m, &first, ReasonStopped, out)
+		p.busy(m.From, &first, ReasonStopped, out)
 	case p.phase == leading:
-		if !p.queue.put(m.Data, values) {
-			p.busy(m, &first, ReasonWindowFull, out)
+		if !p.queue.put(m.Data) {
+			p.busy(m.From, &first, ReasonWindowFull, out)
 			return
 		}
 		p.Counters.Submitted += uint64(values)
 	case p.phase == following && p.leader != 0:
-		p.busy(m, &first, ReasonNotLeader, out)
+		p.busy(m.From, &first, ReasonNotLeader, out)
 	default:
-		p.busy(m, &first, ReasonNoLeader, out)
+		p.busy(m.From, &first, ReasonNoLeader, out)
 	}
 }
 
-func (p *Proposer) busy(m *Message, first *Value, reason Reason, out *Outbox) {
+// refuseQueued empties the queue of a proposer that leads no more, and tells each node whose values were in it once, so that none waits
+// in vain.
+func (p *Proposer) refuseQueued(out *Outbox) {
+	reason := ReasonNoLeader
+	if p.leader != 0 {
+		reason = ReasonNotLeader
+	}
+	var told [MaxNodes]bool
+	var v Value
+	for rest, ok := p.queue.buf[p.queue.tail:p.queue.head], true; len(rest) > 0; {
+		if rest, ok = NextValue(rest, &v); !ok {
+			panic(fmt.Sprintf("paxos: proposer %d queued a value that cannot be read", p.cfg.ID))
+		}
+		if !told[v.Node] {
+			told[v.Node] = true
+			p.busy(v.Node, &v, reason, out)
+		}
+	}
+	p.queue.clear()
+}
+
+func (p *Proposer) busy(to NodeID, first *Value, reason Reason, out *Outbox) {
 	p.Counters.Busy++
-	b := out.send(KindBusy, m.From)
+	b := out.send(KindBusy, to)
 	b.Reason, b.Leader, b.Ballot = reason, p.leader, p.known
 	b.Client, b.Sequence = first.Client, first.Sequence
 }
 
 // onHi registers a learner. The watermark that it brings moves the low watermark of a leader.
 func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
+	if p.learner.of(m.From) < 0 || m.Flags&FlagClient != 0 {
+		return
+	}
 	p.leases.renew(now, m, out)
 	if m.Flags&FlagUpdate != 0 {
 		return
@@ -71,17 +97,25 @@ func (p *Proposer) onRefused(m *Message, out *Outbox) {
 		out.event(Event{Kind: EventAmnesia, Node: m.From})
 		p.countVoters(out)
 	case ReasonStoreFull:
-		out.event(Event{Kind: EventStoreFull, Node: m.From, Instance: m.Instance})
+		if p.full != p.low+1 { // once for each low watermark: every retry is refused likewise
+			p.full = p.low + 1
+			out.event(Event{Kind: EventStoreFull, Node: m.From, Instance: m.Instance})
+		}
 	case ReasonConflict:
 		out.event(Event{Kind: EventConflict, Node: m.From, Instance: m.Instance, Ballot: m.Ballot})
 	}
 }
 
 // alive notes that an acceptor votes, in its present incarnation.
-func (p *Proposer) alive(k int, m *Message) {
+func (p *Proposer) alive(k int, m *Message, out *Outbox) {
 	v := &p.views[k]
-	if v.incarnation != m.FromIncarnation {
-		v.incarnation, v.amnesia = m.FromIncarnation, false
+	if v.incarnation == m.FromIncarnation {
+		return
+	}
+	v.incarnation = m.FromIncarnation
+	if v.amnesia {
+		v.amnesia = false
+		p.countVoters(out)
 	}
 }
 

@@ -50,7 +50,6 @@ func (p *Proposer) prepare(now Time, out *Outbox) {
 	p.from, p.reported = p.low, p.low
 	p.next, p.chosen, p.recover, p.unchosen, p.fetches = p.low, p.low, p.low, 0, 0
 	p.nextScan = now + p.cfg.Retry
-	p.giveUp = now + 64*p.cfg.Retry
 	p.Counters.Prepares++
 	for k := range p.cfg.Members.Acceptors {
 		v := &p.views[k]
@@ -87,7 +86,7 @@ func (p *Proposer) onPromise(now Time, m *Message, out *Outbox) {
 	if v.incarnation != m.FromIncarnation { // pages of two incarnations are never one promise
 		v.next, v.pages, v.done = p.from, 0, false
 	}
-	p.alive(k, m)
+	p.alive(k, m, out)
 	if v.done || m.Instance != v.next {
 		return
 	}
@@ -153,7 +152,7 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 	p.chosen, p.recover, p.next = p.low, p.low, p.reported
 	p.unchosen, p.fetches = int(p.reported-p.low), 0
 	p.nextBeat, p.nextScan = now, now+p.cfg.Retry/2
-	p.giveUp = now + 64*p.cfg.Retry
+	p.giveUp = now + recoveryRetries*p.cfg.Retry
 	for _, id := range p.cfg.Members.Learners {
 		p.leases.grant(id, now+p.cfg.Lease)
 	}
@@ -175,19 +174,13 @@ func (p *Proposer) recoverMore(now Time, out *Outbox) {
 		}
 		p.recover++
 	}
-	if p.recover == p.reported && p.fetches == 0 {
-		p.giveUp = never
-	}
 }
+
+// recoveryRetries is after how many retry times without a fetched value the recovery is begun anew, with another phase 1.
+const recoveryRetries = 64
 
 // fetch asks the holders of a reported value in turn.
 func (p *Proposer) fetch(now Time, s *proposerSlot, out *Outbox) {
-	if now >= p.giveUp {
-		// The only holders are gone. What they reported may not have been chosen; another quorum will tell.
-		p.phase = following
-		p.silence = now
-		return
-	}
 	n := int(p.random(uint64(bits.OnesCount8(s.holders))))
 	for k, id := range p.cfg.Members.Acceptors {
 		if s.holders&(1<<k) == 0 {
@@ -211,7 +204,7 @@ func (p *Proposer) unfetch(s *proposerSlot) {
 
 // onStored takes a fetched value if it is the one that was promised, and proposes it by our ballot.
 func (p *Proposer) onStored(now Time, m *Message, out *Outbox) {
-	if p.phase != leading || m.Instance < p.chosen || m.Instance >= p.recover {
+	if p.acceptor.of(m.From) < 0 || p.phase != leading || m.Instance < p.chosen || m.Instance >= p.recover {
 		return
 	}
 	s := &p.slots[m.Instance&p.mask]
@@ -224,7 +217,7 @@ func (p *Proposer) onStored(now Time, m *Message, out *Outbox) {
 	if p.propose(now, m.Instance, m.Data, out) {
 		p.fetches--
 		p.Counters.Fetched++
-		p.giveUp = now + 64*p.cfg.Retry
+		p.giveUp = now + recoveryRetries*p.cfg.Retry
 	}
 }
 
@@ -235,19 +228,20 @@ func (p *Proposer) onPreempted(now Time, m *Message, out *Outbox) {
 	}
 	p.known = max(p.known, m.Promised)
 	if p.phase != following && m.Ballot == p.ballot && m.Promised > p.ballot {
-		p.stepDown(now, m.Promised, out)
+		p.stepDown(now, m.Promised, 0, out)
 	}
 }
 
-func (p *Proposer) stepDown(now Time, b Ballot, out *Outbox) {
+// stepDown ends a phase for a higher ballot. leader is who leads now, 0 if that is not known yet.
+func (p *Proposer) stepDown(now Time, b Ballot, leader NodeID, out *Outbox) {
 	p.Counters.Preempted++
 	wasPreparing := p.phase == preparing
 	if p.phase == leading {
 		out.event(Event{Kind: EventPreempted, Ballot: p.ballot, Other: b})
 	}
-	p.phase, p.leader = following, 0
-	p.queue.clear() // the clients' retries bring the values to whoever leads
-	p.values.tail = p.values.head
+	p.phase, p.leader = following, leader
+	p.refuseQueued(out)
+	p.values.clear()
 	p.silence = now + p.patience()
 	if wasPreparing { // whoever it was may have been preempted too: its heartbeats, if it leads, come long before this
 		p.silence = now + max(2*p.cfg.Retry, p.cfg.Heartbeat*Time(8+p.random(16)))
@@ -267,7 +261,8 @@ func (p *Proposer) onHeartbeat(now Time, m *Message, out *Outbox) {
 	}
 	p.known = m.Ballot
 	if p.phase != following {
-		p.stepDown(now, m.Ballot, out)
+		p.stepDown(now, m.Ballot, m.From, out)
+		out.event(Event{Kind: EventFollowing, Ballot: m.Ballot})
 	}
 	if p.leader != m.From {
 		p.leader = m.From

@@ -1,19 +1,31 @@
 package paxos
 
+import "fmt"
+
 // queue holds values of clients back to back, as a batch does, until the windows have room.
 type queue struct {
 	buf        []byte
 	head, tail int // buf[tail:head] waits
-	values     int
 }
 
 func newQueue(size int) queue { return queue{buf: make([]byte, size)} }
 
+// checkQueueBytes holds a queue to a size that has room for a frame's values whatever waits at its end.
+func checkQueueBytes(n, mtu int) {
+	if n < 2*mtu {
+		panic(fmt.Sprintf("paxos: a queue of %d bytes, want at least two frames of %d bytes", n, mtu))
+	}
+}
+
 func (q *queue) empty() bool { return q.tail == q.head }
 
-// put appends a batch whose values were checked. False where it does not fit.
-func (q *queue) put(batch []byte, values int) bool {
+// put appends a batch whose values were checked. False where it does not fit. What waits is moved to the front only once it takes less than
+// half of the room, so that a full queue does not move all its bytes for every batch.
+func (q *queue) put(batch []byte) bool {
 	if len(batch) > len(q.buf)-q.head {
+		if q.tail < len(q.buf)/2 {
+			return false
+		}
 		copy(q.buf, q.buf[q.tail:q.head])
 		q.head, q.tail = q.head-q.tail, 0
 		if len(batch) > len(q.buf)-q.head {
@@ -21,7 +33,6 @@ func (q *queue) put(batch []byte, values int) bool {
 		}
 	}
 	q.head += copy(q.buf[q.head:], batch)
-	q.values += values
 	return true
 }
 
@@ -44,8 +55,8 @@ func (q *queue) take(most int, several bool) []byte {
 func (q *queue) taken(n int) {
 	q.tail += n
 	if q.tail == q.head {
-		q.head, q.tail, q.values = 0, 0, 0
+		q.clear()
 	}
 }
 
-func (q *queue) clear() { q.head, q.tail, q.values = 0, 0, 0 }
+func (q *queue) clear() { q.head, q.tail = 0, 0 }

@@ -1,0 +1,111 @@
+package paxos
+
+import "bytes"
+
+// What an acceptor keeps: one value per instance of its window, in a ring of bytes that is sized by configuration and not by the window.
+//
+// The ring must never be full of instances that cannot be delivered yet because one before them found no room: learners would wait for that
+// one, the low watermark for the learners, and the room for the low watermark. So a new instance is taken only if every instance
+// between the low watermark and it that is missing here could still be stored after it, at its largest.
+
+// store makes m's value the accepted one of its instance. P4: on any reason but ReasonNone nothing changed and there is no vote.
+func (a *Acceptor) store(m *Message) Reason {
+	s := &a.slots[m.Instance&a.mask]
+	again := s.ballot != 0 && s.instance == m.Instance
+	if again {
+		same := bytes.Equal(a.values.get(s.at, s.length), m.Data)
+		if m.Ballot == s.ballot && !same {
+			a.Counters.Conflicts++
+			return ReasonConflict
+		}
+		if same { // a retry, or a later leader's proposal of the value that it found here
+			s.ballot = m.Ballot
+			a.Counters.Again++
+			return ReasonNone
+		}
+	}
+	if !a.fits(m.Instance, len(m.Data)) {
+		a.cramped = true
+		a.Counters.StoreFull++
+		return ReasonStoreFull
+	}
+	if !again {
+		a.stored++
+	}
+	*s = acceptorSlot{instance: m.Instance, ballot: m.Ballot, length: uint32(len(m.Data)), at: a.values.put(m.Instance, m.Data)}
+	if m.Instance >= a.high {
+		a.high = m.Instance + 1
+	}
+	a.Counters.Accepts++
+	return ReasonNone
+}
+
+// fits tells whether there is room for a value and for whatever is still missing below it. A record more is for the end of the buffer,
+// where one may not fit; an eighth of the ring is for values that later ballots replace.
+func (a *Acceptor) fits(i Instance, length int) bool {
+	need := recordSize(length)
+	if i >= a.high {
+		need += (uint64(i-a.low) - a.stored + 1) * a.largest
+		need += uint64(len(a.values.buf)) / 8
+	}
+	return need <= a.values.free() && a.values.fits(length)
+}
+
+// makeRoom begins a step: no message shows a value of ours any more.
+func (a *Acceptor) makeRoom() {
+	if a.values.crowded() || a.cramped {
+		a.reclaim()
+	}
+	if a.cramped {
+		a.cramped = false
+		a.compact()
+	}
+	a.values.settle()
+}
+
+// reclaim wins back the room of the oldest values, up to the first that is neither trimmed nor replaced.
+func (a *Acceptor) reclaim() {
+	for {
+		instance, at, ok := a.values.oldest()
+		if !ok || a.lives(instance, at) {
+			return
+		}
+		a.values.drop()
+	}
+}
+
+func (a *Acceptor) lives(i Instance, at uint64) bool {
+	s := a.slot(i)
+	return s != nil && s.at == at
+}
+
+// compact wins back what lies dead between living values, if that is an eighth of the ring: replaced values, and those that came late. It is
+// long work, but only a full ring asks for it.
+func (a *Acceptor) compact() {
+	living := uint64(0)
+	for i := a.low; i < a.high; i++ {
+		if s := a.slot(i); s != nil {
+			living += recordSize(int(s.length))
+		}
+	}
+	if a.values.used()-living < uint64(len(a.values.buf))/8 {
+		return
+	}
+	a.values.compact(a.lives, func(i Instance, at uint64) { a.slots[i&a.mask].at = at })
+	a.Counters.Compactions++
+}
+
+// trim raises the low watermark. That everything below was chosen and delivered is a fact, whoever tells it and by whichever ballot.
+func (a *Acceptor) trim(low Instance) {
+	if low <= a.low || a.cfg.Amnesia {
+		return
+	}
+	// Slots keep their old content: it is told from new by its instance, and below low nobody looks.
+	for i, end := a.low, min(low, a.high); i < end; i++ {
+		if s := &a.slots[i&a.mask]; s.ballot != 0 && s.instance == i {
+			a.stored--
+		}
+	}
+	a.low = low
+	a.high = max(a.high, low)
+}

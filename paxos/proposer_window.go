@@ -1,0 +1,179 @@
+package paxos
+
+import "math/bits"
+
+// Phase 2 of a proposer: the instances in flight, their values, votes and retries.
+
+// pump proposes queued values while the windows allow.
+func (p *Proposer) pump(now Time, out *Outbox) {
+	for !p.queue.empty() && p.canPropose(out) {
+		batch := p.queue.take(p.cfg.MTU-AcceptOverhead, p.cfg.Batch == BatchInstance)
+		if !p.propose(now, p.next, batch, out) {
+			return
+		}
+		p.queue.taken(len(batch))
+		p.next++
+	}
+}
+
+func (p *Proposer) canPropose(out *Outbox) bool {
+	return p.next-p.low <= p.mask && p.unchosen < p.cfg.InFlight && len(out.Now)+len(p.dests) < cap(out.Now)-OutboxSize/8
+}
+
+// propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
+func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool {
+	if !p.values.fits(len(value)) {
+		p.reclaim()
+		if !p.values.fits(len(value)) {
+			return false
+		}
+	}
+	s := &p.slots[i&p.mask]
+	*s = proposerSlot{
+		instance: i, ballot: p.ballot, state: slotProposed, length: uint32(len(value)), at: p.values.put(i, value), sent: now,
+	}
+	if i >= p.next {
+		p.unchosen++ // what lies below was counted when recovery took charge of it
+	}
+	p.Counters.Proposed++
+	p.aim()
+	for _, id := range p.dests {
+		p.accept(id, s, out)
+	}
+	return true
+}
+
+func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
+	m := out.send(KindAccept, to)
+	m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
+	m.Total, m.Data = s.length, p.values.get(s.at, s.length)
+}
+
+// aim lists whom accepts go to: acceptors and registered learners, a node that is both once.
+func (p *Proposer) aim() {
+	if len(p.dests) > 0 && p.destsAt == p.leases.changes {
+		return
+	}
+	p.dests = append(p.dests[:0], p.cfg.Members.Acceptors...)
+	for _, id := range p.leases.list[:p.leases.n] {
+		if p.acceptor.of(id) < 0 {
+			p.dests = append(p.dests, id)
+		}
+	}
+	p.destsAt = p.leases.changes
+}
+
+// reclaim wins back the room of values that are chosen: from there on acceptors keep them.
+func (p *Proposer) reclaim() {
+	for {
+		instance, at, ok := p.values.oldest()
+		if !ok {
+			return
+		}
+		s := &p.slots[instance&p.mask]
+		if s.state == slotProposed && s.ballot == p.ballot && s.instance == instance && s.at == at && instance >= p.low {
+			return
+		}
+		p.values.drop()
+	}
+}
+
+// onAccepted counts votes for our ballot. No message makes it look at more instances than the window has.
+func (p *Proposer) onAccepted(m *Message, out *Outbox) {
+	k := p.acceptor.of(m.From)
+	if k < 0 || p.phase != leading || m.Ballot != p.ballot {
+		return
+	}
+	p.alive(k, m, out)
+	budget := p.mask + 1
+	for list := m.Data; len(list) >= acceptedEntrySize; list = list[acceptedEntrySize:] {
+		r, ok := acceptedRangeAt(list)
+		if !ok {
+			return
+		}
+		end := min(r.First+Instance(r.Count), p.next)
+		for i := max(r.First, p.chosen); i < end && budget > 0; i++ {
+			budget--
+			s := &p.slots[i&p.mask]
+			if s.instance != i || s.ballot != p.ballot || s.state != slotProposed {
+				continue
+			}
+			s.votes |= 1 << k
+			if bits.OnesCount8(s.votes) >= p.quorum {
+				s.state = slotChosen
+				p.unchosen--
+				p.Counters.Chosen++
+			}
+		}
+	}
+	p.advance()
+}
+
+// advance moves the mark below which everything is chosen.
+func (p *Proposer) advance() {
+	for p.chosen < p.next {
+		s := &p.slots[p.chosen&p.mask]
+		if s.instance != p.chosen || s.ballot != p.ballot || s.state != slotChosen {
+			return
+		}
+		p.chosen++
+	}
+}
+
+// setLow takes a higher low watermark. What lies below was delivered, so it is chosen, whether or not this proposer saw the votes.
+func (p *Proposer) setLow(low Instance) {
+	if low <= p.low {
+		return
+	}
+	if p.phase == leading {
+		for i := p.chosen; i < min(low, p.next); i++ {
+			if s := &p.slots[i&p.mask]; s.instance != i || s.ballot != p.ballot || s.state != slotChosen {
+				p.unchosen--
+				if s.instance == i && s.ballot == p.ballot && s.state == slotReported {
+					p.unfetch(s)
+				}
+				s.instance, s.ballot, s.state = i, p.ballot, slotChosen
+			}
+		}
+	}
+	p.low = low
+	p.chosen = max(p.chosen, low)
+	p.next = max(p.next, low)
+	p.recover = max(p.recover, low)
+	p.advance()
+}
+
+// resend sends again what was not chosen in time, the oldest first, a bounded number at once.
+func (p *Proposer) resend(now Time, out *Outbox) {
+	const most = 256
+	n := 0
+	for i := p.chosen; i < p.next && n < most && len(out.Now) < cap(out.Now)/2; i++ {
+		s := &p.slots[i&p.mask]
+		if s.instance != i || s.ballot != p.ballot || now-s.sent < p.cfg.Retry {
+			continue
+		}
+		switch s.state {
+		case slotProposed:
+			s.sent = now
+			n++
+			p.Counters.Retries++
+			for k, id := range p.cfg.Members.Acceptors {
+				if s.votes&(1<<k) == 0 {
+					p.accept(id, s, out)
+				}
+			}
+			p.acceptLearners(s, out)
+		case slotReported:
+			n++
+			p.fetch(now, s, out)
+		}
+	}
+}
+
+// acceptLearners sends an accept again to the learners that are not acceptors too.
+func (p *Proposer) acceptLearners(s *proposerSlot, out *Outbox) {
+	p.aim()
+	for _, id := range p.dests[len(p.cfg.Members.Acceptors):] {
+		p.accept(id, s, out)
+	}
+}
