@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -101,9 +102,19 @@ func TestControlSocketBesideSpinningLoops(t *testing.T) {
 // A task may be in a system call for long while the loop is pinned to its P: sysmon takes the P away, and the thread has to wait for
 // another one outside the scheduler (see procPin).
 func TestCycleMayMakeLongSystemCalls(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	task := &countingTask{each: func(int64) {
 		nap := unix.NsecToTimespec(100_000)
 		_ = unix.Nanosleep(&nap, nil)
+		if _, err := file.WriteAt([]byte("round 7\n"), 0); err != nil {
+			t.Error(err)
+		}
+		if err := file.Sync(); err != nil {
+			t.Error(err)
+		}
 	}}
 	loop := startLoop(t, LoopConfig{Core: NoCore}, task)
 	task.awaitCycles(t, 1)
@@ -121,6 +132,11 @@ func TestCycleMayMakeLongSystemCalls(t *testing.T) {
 	}
 	task.awaitCycles(t, 200)
 	if _, err := loop.Stats(); err != nil {
+		t.Error(err)
+	}
+	loop.Stop()
+	within(t, loop.ended)
+	if err := file.Close(); err != nil {
 		t.Error(err)
 	}
 }
