@@ -1,0 +1,31 @@
+// Package bench loads a cluster, measures it, and checks at the end that what was promised was kept.
+//
+// The life of a measurement:
+//
+//  1. A Load keeps a number of values unanswered on a client (closed loop): the client's Done callback records how long a value took and
+//     submits the next one. It runs on the client's loop, and allocates nothing there.
+//  2. A Progress cuts the run into intervals for the lines that people watch, without holding up the loop.
+//  3. A Tally at each learner writes down what was delivered, and finds out by itself what came twice or out of order: it asks none of
+//     the code that it checks.
+//  4. At the end each client process gives a ClientResult, each learner a TallyReport and a LearnerEnd. Merge joins the clients' results,
+//     Check holds the acknowledgements against the tallies, and a Report is what people and scripts read.
+//
+// # What a latency is
+//
+// From the reading of the clock in the cycle that submitted the value to the one in the cycle that got its reply, in nanoseconds. A loop
+// reads the clock once a cycle, at its start, so both ends are exact to one cycle. Recording keeps three significant digits.
+//
+// # Coordinated omission
+//
+// A closed loop waits for slow answers before it asks again: while the cluster stalls, the values that would have waited too are never
+// submitted, and the histogram misses them. Both histograms are reported:
+//
+//   - measured: the values that there were.
+//   - corrected: for every value that took v, the ones added that the same place would have submitted meanwhile at its mean pace, which
+//     then took v-i, v-2i, ... down to i, where i is the expected interval. This is what HdrHistogram calls a copy corrected for
+//     coordinated omission. The interval is the mean time from one answer to the next on one of the places:
+//     duration × places / values, with places = clients × outstanding.
+//
+// The corrected one estimates what an open-loop client of the same mean rate would have seen. It is an estimate: a load that really is
+// open would also have queued more work behind the stall.
+package bench

@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// What a histogram of latencies can tell apart: 1 ns to a minute, three significant digits; about 220 KiB.
+const (
+	lowestNs      = 1
+	highestNs     = 60e9
+	digits        = 3
+	subBucketBits = 11 // of HdrHistogram for three digits: 2,048 linear steps to each power of two
+)
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowestNs, highestNs, digits) }
+
+// correct adds to dst the values of src and those that coordinated omission kept out of it, in the manner of HdrHistogram's
+// copyCorrectedForCoordinatedOmission: each v > intervalNs stands also for v-interval, v-2*interval, ... down to the interval.
+func correct(dst, src *hdrhistogram.Histogram, intervalNs int64) {
+	for _, bar := range src.Distribution() {
+		if bar.Count == 0 {
+			continue
+		}
+		v := min(bar.To, highestNs)
+		record(dst, v, bar.Count)
+		if intervalNs <= 0 {
+			continue
+		}
+		// Long stalls leave far more missing values than there are cells: those of one cell go in together.
+		for v -= intervalNs; v >= intervalNs; {
+			least := max(cellStart(v), intervalNs)
+			n := (v-least)/intervalNs + 1
+			record(dst, v, n*bar.Count)
+			v -= n * intervalNs
+		}
+	}
+}
+
+// record cannot fail for a value from 0 to highestNs; the error of one outside would allocate.
+func record(h *hdrhistogram.Histogram, ns, count int64) {
+	if h.RecordValues(ns, count) != nil {
+		panic("bench: a latency outside its histogram")
+	}
+}
+
+// cellStart is the lowest value that a histogram cannot tell from v.
+func cellStart(v int64) int64 {
+	if n := bits.Len64(uint64(v)) - subBucketBits; n > 0 {
+		return v >> n << n
+	}
+	return v
+}
+
+// Latency is a histogram in short, in microseconds.
+type Latency struct {
+	Min   float64 `json:"min"`
+	Mean  float64 `json:"mean"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	P999  float64 `json:"p999"`
+	P9999 float64 `json:"p9999"`
+	Max   float64 `json:"max"`
+}
+
+func latencyOf(h *hdrhistogram.Histogram) Latency {
+	if h.TotalCount() == 0 {
+		return Latency{}
+	}
+	at := func(percentile float64) float64 { return microseconds(float64(h.ValueAtPercentile(percentile))) }
+	return Latency{
+		Min: microseconds(float64(h.Min())), Mean: microseconds(h.Mean()), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9),
+		P9999: at(99.99), Max: microseconds(float64(h.Max())),
+	}
+}
+
+// microseconds keeps whole nanoseconds.
+func microseconds(ns float64) float64 { return math.Round(ns) / 1e3 }

@@ -1,0 +1,259 @@
+package bench
+
+import (
+	"fmt"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"wirepaxos/paxos"
+	"wirepaxos/paxos/client"
+)
+
+// LoadConfig says how hard to load, and for how long. Times are nanoseconds.
+type LoadConfig struct {
+	Sessions    int    // of the client: clients in the sense of the report
+	Outstanding int    // values unanswered at once, of each session
+	Size        int    // bytes of a value, at least 1
+	Values      uint64 // to submit after the warm-up; 0: no limit
+	DurationNs  int64  // of the measurement, after the warm-up; 0: no limit
+	WarmupNs    int64  // values submitted in it are not measured
+	DrainNs     int64  // how long to wait for the last answers; 0: defaultDrainNs
+}
+
+const defaultDrainNs = 2e9
+
+// Load is a closed loop on one client. All of it belongs to the loop that steps the client; others read it through Loop.Inspect,
+// or once the loop has ended.
+//
+// A session whose value failed gets no more values: to learners it is unknown from then on, and the next would fail as well.
+type Load struct {
+	cfg      LoadConfig
+	client   *client.Client // as of the first Fill
+	sessions []session
+	waiting  []int32 // a queue of sessions that may submit more once there is budget again
+	first    int     // of the queue
+	queued   int
+	budget   int // of submissions that are left to this step
+	ramped   int // sessions that were given their first values
+	value    []byte
+
+	from      paxos.Time // the measurement's begin
+	end       paxos.Time // no submissions from here on
+	stoppedAt paxos.Time
+	last      paxos.Time // of the last measured answer
+	stopped   bool
+	finished  bool
+	open      int
+	dead      int
+
+	submitted uint64 // after the warm-up
+	answered  uint64 // of those
+	failed    uint64 // warm-up included
+	delivered uint64 // warm-up included
+	clamped   uint64 // answers later than a minute, recorded as one minute
+	measured  *hdrhistogram.Histogram
+	recent    *hdrhistogram.Histogram // since the last cut; nil unless somebody watches
+}
+
+// session is what the load knows of one session: which sequences were answered, as a prefix and a bitmap over the span past it.
+type session struct {
+	id      uint64
+	next    uint64 // the sequence that the client will give to the next value
+	below   uint64 // every sequence below was answered
+	bits    [paxos.SessionSpan / 64]uint64
+	failed  []uint64
+	missing int // values that it may have in flight and has not
+	waits   bool
+	dead    bool
+}
+
+const never paxos.Time = 1<<63 - 1
+
+// NewLoad allocates a load; nothing is allocated afterwards, unless values fail.
+func NewLoad(cfg LoadConfig) (*Load, error) {
+	switch {
+	case cfg.Size < 1:
+		return nil, fmt.Errorf("bench: values of %d bytes, want at least 1", cfg.Size)
+	case cfg.Sessions < 1 || cfg.Sessions > paxos.MaxSessions:
+		return nil, fmt.Errorf("bench: %d clients, want 1 to %d", cfg.Sessions, paxos.MaxSessions)
+	case cfg.Outstanding < 1 || cfg.Outstanding > paxos.SessionSpan:
+		return nil, fmt.Errorf("bench: %d outstanding values, want 1 to %d; more in flight takes more clients", cfg.Outstanding, paxos.SessionSpan)
+	case cfg.DurationNs < 0 || cfg.WarmupNs < 0 || cfg.DrainNs < 0:
+		return nil, fmt.Errorf("bench: a negative time: duration %d ns, warm-up %d ns, drain %d ns", cfg.DurationNs, cfg.WarmupNs, cfg.DrainNs)
+	}
+	if cfg.DrainNs == 0 {
+		cfg.DrainNs = defaultDrainNs
+	}
+	l := &Load{
+		cfg: cfg, sessions: make([]session, cfg.Sessions), waiting: make([]int32, cfg.Sessions), value: make([]byte, cfg.Size), end: never,
+		measured: newHistogram(),
+	}
+	for s := range l.sessions {
+		l.sessions[s] = session{next: 1, below: 1, missing: cfg.Outstanding}
+	}
+	l.budget = l.stepBudget()
+	return l, nil
+}
+
+// stepBudget bounds the submissions of one step: the lists of a step's outbox are finite, and what does not fit waits for a retry.
+func (l *Load) stepBudget() int {
+	const most = 2048
+	return max(1, min(most, paxos.ArenaSize/4/(l.cfg.Size+paxos.ValueOverhead)))
+}
+
+// Done is the client's Done callback.
+func (l *Load) Done(now paxos.Time, o *client.Outcome) {
+	e := &l.sessions[o.Session]
+	l.open--
+	e.missing++
+	e.answer(o.Sequence)
+	if o.Status == paxos.StatusDelivered {
+		l.delivered++
+		l.record(now, o.Submitted)
+	} else {
+		l.fail(e, o.Sequence)
+	}
+	if now >= l.end {
+		l.stop(now)
+	}
+	l.submit(now, int32(o.Session))
+}
+
+func (l *Load) record(now, submitted paxos.Time) {
+	took := max(now-submitted, 0)
+	if took > highestNs {
+		took = highestNs
+		l.clamped++
+	}
+	if submitted >= l.from {
+		l.answered++
+		l.last = now
+		record(l.measured, took, 1)
+	}
+	if l.recent != nil {
+		record(l.recent, took, 1)
+	}
+}
+
+func (l *Load) fail(e *session, sequence uint64) {
+	l.failed++
+	e.failed = append(e.failed, sequence)
+	if !e.dead {
+		e.dead = true
+		l.dead++
+	}
+}
+
+// answer notes that a sequence was answered.
+func (e *session) answer(sequence uint64) {
+	const words = paxos.SessionSpan / 64
+	e.bits[sequence/64%words] |= 1 << (sequence % 64)
+	for e.bits[e.below/64%words]&(1<<(e.below%64)) != 0 {
+		e.bits[e.below/64%words] &^= 1 << (e.below % 64)
+		e.below++
+	}
+}
+
+// submit gives a session as many values as it lacks. Where the client refuses one, the session runs too far past its oldest unanswered
+// value: the answer to that one brings it here again.
+func (l *Load) submit(now paxos.Time, s int32) {
+	e := &l.sessions[s]
+	for e.missing > 0 && !l.stopped && !e.dead {
+		if l.budget == 0 {
+			l.wait(e, s)
+			return
+		}
+		FillPattern(l.value, e.id, e.next)
+		if !l.client.Submit(int(s), l.value) {
+			return
+		}
+		e.next++
+		e.missing--
+		l.open++
+		l.budget--
+		if now >= l.from {
+			if l.submitted++; l.submitted == l.cfg.Values {
+				l.stop(now)
+			}
+		}
+	}
+}
+
+func (l *Load) wait(e *session, s int32) {
+	if !e.waits {
+		e.waits = true
+		l.waiting[(l.first+l.queued)%len(l.waiting)] = s
+		l.queued++
+	}
+}
+
+// Fill is called once in every step, between the client's Step or Tick and its End: it makes the first submissions, those that a step had
+// no budget for, and ends the run in time.
+func (l *Load) Fill(now paxos.Time, c *client.Client) {
+	if l.client == nil {
+		l.start(now, c)
+	}
+	if now >= l.end || l.dead == len(l.sessions) {
+		l.stop(now)
+	}
+	for l.ramped < len(l.sessions) && l.budget > 0 && !l.stopped {
+		l.submit(now, int32(l.ramped))
+		l.ramped++
+	}
+	for n := l.queued; n > 0 && l.budget > 0; n-- {
+		s := l.waiting[l.first]
+		l.first = (l.first + 1) % len(l.waiting)
+		l.queued--
+		l.sessions[s].waits = false
+		l.submit(now, s)
+	}
+	l.budget = l.stepBudget()
+	if l.stopped && (l.open == 0 || now >= l.stoppedAt+l.cfg.DrainNs) && !l.finished {
+		l.finished = true
+		if l.open > 0 && l.stoppedAt < l.end {
+			l.last = now // without an end of its own, the run lasted as long as it waited
+		}
+	}
+}
+
+func (l *Load) start(now paxos.Time, c *client.Client) {
+	l.client = c
+	for s, id := range c.IDs() {
+		l.sessions[s].id = uint64(id)
+	}
+	l.from = now + l.cfg.WarmupNs
+	l.last = l.from
+	if l.cfg.DurationNs > 0 {
+		l.end = l.from + l.cfg.DurationNs
+	}
+}
+
+// Stop ends the submissions early, as at the end of the duration.
+func (l *Load) Stop(now paxos.Time) {
+	l.stop(now)
+	l.end = min(l.end, now)
+}
+
+func (l *Load) stop(now paxos.Time) {
+	if !l.stopped {
+		l.stopped, l.stoppedAt = true, now
+	}
+}
+
+// Finished tells that nothing more is submitted, and that everything was answered or the time to wait for answers is over.
+func (l *Load) Finished() bool { return l.finished }
+
+// Deadline is when Fill is due though nothing arrives.
+func (l *Load) Deadline() paxos.Time {
+	switch {
+	case l.finished:
+		return never
+	case l.client == nil || l.queued > 0 && !l.stopped || l.ramped < len(l.sessions) && !l.stopped:
+		return 0
+	case l.stopped && l.open == 0:
+		return 0
+	case l.stopped:
+		return l.stoppedAt + l.cfg.DrainNs
+	}
+	return l.end
+}

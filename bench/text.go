@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Text writes the report for people, in 80 columns: what ran where, how much, how fast, the two histograms, and whether the check held.
+func (r *Report) Text(w io.Writer) error {
+	var b strings.Builder
+	r.conditions(&b)
+	r.amounts(&b)
+	r.latencies(&b)
+	plot(&b, r.measured)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Report) conditions(b *strings.Builder) {
+	transport := r.Transport
+	if r.Mode != "" {
+		transport += " (" + r.Mode + " mode)"
+	}
+	if r.Link != "" {
+		transport += " over " + r.Link
+	}
+	fmt.Fprintf(b, "%s, layout %s, batch %s, idle %s\n", transport, r.Layout, r.Batch, r.Idle)
+	fmt.Fprintf(b, "%d acceptors, %d proposers, %d learners; %d-byte values, %d clients x %d\n",
+		r.Acceptors, r.Proposers, len(r.Learners), r.ValueSize, r.Clients, r.Outstanding)
+	if r.DropRate > 0 || r.DupRate > 0 {
+		fmt.Fprintf(b, "the switch drops %g %% and duplicates %g %% of the frames\n", 100*r.DropRate, 100*r.DupRate)
+	}
+	fmt.Fprintf(b, "kernel %s, %d CPUs", r.Kernel, r.CPUs)
+	if r.CPU != "" {
+		fmt.Fprintf(b, " (%s)", r.CPU)
+	}
+	fmt.Fprintf(b, ", %s\n", r.Go)
+	for _, c := range r.Cores {
+		if c.Core < 0 {
+			fmt.Fprintf(b, "  any core: %s\n", c.Runs)
+		} else {
+			fmt.Fprintf(b, "  core %d: %s\n", c.Core, c.Runs)
+		}
+	}
+	b.WriteByte('\n')
+}
+
+func (r *Report) amounts(b *strings.Builder) {
+	fmt.Fprintf(b, "values     %14s   in %.2f s\n", grouped(float64(r.Values)), r.DurationS)
+	fmt.Fprintf(b, "throughput %14s   values/s, %.1f Mbit/s of values\n", grouped(r.ValuesPerS), r.MbitPerS)
+	fmt.Fprintf(b, "instances  %14s   %.2f frames a value, %g wire hops", grouped(float64(r.Instances)), r.FramesPerValue, r.WireHops)
+	if r.WireHopsNote != "" {
+		fmt.Fprintf(b, " (%s)", r.WireHopsNote)
+	}
+	fmt.Fprintf(b, "\nretries    %14s   drops %s, system calls %s\n",
+		grouped(float64(r.Retries)), grouped(float64(r.Drops)), grouped(float64(r.Syscalls)))
+	if r.Failed > 0 || r.Unanswered > 0 {
+		fmt.Fprintf(b, "failed     %14s   unanswered %s\n", grouped(float64(r.Failed)), grouped(float64(r.Unanswered)))
+	}
+	b.WriteByte('\n')
+}
+
+func (r *Report) latencies(b *strings.Builder) {
+	m, c := &r.LatencyUs, &r.LatencyCorrectedUs
+	fmt.Fprintf(b, "latency (us) %12s %12s\n", "measured", "corrected*")
+	for _, row := range []struct {
+		name    string
+		m, c    float64
+		atLeast uint64 // values without which the percentile is the maximum
+	}{
+		{"min", m.Min, c.Min, 0}, {"p50", m.P50, c.P50, 0}, {"p90", m.P90, c.P90, 10}, {"p99", m.P99, c.P99, 100},
+		{"p99.9", m.P999, c.P999, 1000}, {"p99.99", m.P9999, c.P9999, 10000}, {"max", m.Max, c.Max, 0}, {"mean", m.Mean, c.Mean, 0},
+	} {
+		few := ""
+		if r.Values < row.atLeast {
+			few = "   (too few values to tell from the max)"
+		}
+		fmt.Fprintf(b, "  %-10s %12s %12s%s\n", row.name, decimals(row.m), decimals(row.c), few)
+	}
+	fmt.Fprintf(b, "* for coordinated omission, with one answer expected every %s us\n", decimals(r.CorrectedIntervalUs))
+	b.WriteString("  on each outstanding place; measured: what this closed loop saw\n")
+	if r.LatencyClamped > 0 {
+		fmt.Fprintf(b, "  %d answers came later than a minute and count as one minute\n", r.LatencyClamped)
+	}
+	b.WriteByte('\n')
+}
+
+// plotRows bounds the rows of a plot, and plotWidth the bar.
+const (
+	plotRows  = 16
+	plotWidth = 44
+)
+
+// plot draws the distribution, a row for each range of latencies. Ranges grow by one factor, so that the tail fits; every range that
+// holds a value at all shows at least a dot.
+func plot(b *strings.Builder, h *hdrhistogram.Histogram) {
+	if h == nil || h.TotalCount() == 0 {
+		return
+	}
+	low, high := float64(max(h.Min(), 1)), float64(max(h.Max(), 1)+1)
+	rows := plotRows
+	factor := math.Pow(high/low, 1/float64(rows))
+	if least := 1.1; factor < least {
+		factor = least
+		rows = int(math.Ceil(math.Log(high/low) / math.Log(factor)))
+		rows = max(rows, 1)
+	}
+	counts := make([]int64, rows)
+	most := int64(0)
+	for _, bar := range h.Distribution() {
+		if bar.Count > 0 {
+			at := int(math.Log(float64(max(bar.From, 1))/low) / math.Log(factor))
+			at = max(0, min(at, rows-1))
+			counts[at] += bar.Count
+			most = max(most, counts[at])
+		}
+	}
+	fmt.Fprintf(b, "measured, from (us)\n")
+	for i, n := range counts {
+		bar := strings.Repeat("#", int(int64(plotWidth)*n/most))
+		if n > 0 && bar == "" {
+			bar = "."
+		}
+		from := low * math.Pow(factor, float64(i)) / 1e3
+		share := fmt.Sprintf("%.3f %%", 100*float64(n)/float64(h.TotalCount()))
+		if n == 0 {
+			share = ""
+		}
+		fmt.Fprintf(b, "%12s %10s  %s\n", decimals(from), share, bar)
+	}
+	b.WriteByte('\n')
+}
