@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -107,28 +108,36 @@ func leftovers(t *testing.T, lab string) []string {
 	return left
 }
 
-// switchPrograms counts the programs of all labs in the kernel.
-func switchPrograms(t *testing.T) int {
+// switchPrograms lists the programs on a lab's switch ends: none if it has no switch.
+func switchPrograms(t *testing.T, lab *Lab) (ids []ebpf.ProgramID) {
 	t.Helper()
-	count := 0
-	for id := ebpf.ProgramID(0); ; {
-		next, err := ebpf.ProgramGetNextID(id)
-		if errors.Is(err, os.ErrNotExist) {
-			return count
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		id = next
-		prog, err := ebpf.NewProgramFromID(id)
-		if err != nil {
-			continue // unloaded meanwhile
-		}
-		if info, err := prog.Info(); err == nil && info.Name == "wp_forward" {
-			count++
-		}
-		_ = prog.Close()
+	if lab.Direct() {
+		return nil
 	}
+	err := inNamespace(namespaceOf(lab.Name(), switchName), func() error {
+		for slot := range lab.Hosts() {
+			link, err := netlink.LinkByName(endName(slot))
+			if err != nil {
+				return err
+			}
+			ids = append(ids, ebpf.ProgramID(link.Attrs().Xdp.ProgId))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// loaded tells whether the kernel still has a program.
+func loaded(id ebpf.ProgramID) bool {
+	prog, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return false
+	}
+	_ = prog.Close()
+	return true
 }
 
 // eventually waits until ok, for what the kernel finishes behind our back.

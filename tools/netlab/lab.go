@@ -105,7 +105,8 @@ func (s *sink) Write(p []byte) (int, error) {
 }
 
 // Detach leaves the lab running without an owner. Forwarding and the faults go on, but for delays, which need a process that calls
-// Serve. The handle stays good; its own processes still end with Close, or with this process.
+// Serve: until then they stay in the ring, and once it is full frames pass undelayed. The handle stays good; its own processes still
+// end with Close, or with this process.
 func (l *Lab) Detach() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
