@@ -69,6 +69,7 @@ type AcceptorCounters struct {
 // NewAcceptor allocates an acceptor; nothing is allocated afterwards.
 func NewAcceptor(cfg AcceptorConfig) *Acceptor {
 	checkWindow(cfg.Window)
+	cfg.MTU = min(cfg.MTU, MaxMTU)
 	checkValueBytes(cfg.ValueBytes, cfg.MTU)
 	return &Acceptor{
 		cfg:      cfg,
@@ -91,6 +92,9 @@ func checkWindow(n int) {
 
 // checkValueBytes holds rings of values to a size at which an empty one takes any value, and a few.
 func checkValueBytes(n, mtu int) {
+	if mtu < MinMTU || mtu > MaxMTU {
+		panic(fmt.Sprintf("paxos: frames of %d bytes, want %d to %d", mtu, MinMTU, MaxMTU))
+	}
 	if n < 4*mtu || n&(n-1) != 0 {
 		panic(fmt.Sprintf("paxos: %d bytes for values, want a power of two, at least four frames of %d bytes", n, mtu))
 	}

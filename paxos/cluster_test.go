@@ -222,7 +222,7 @@ func (b *bench) submit(sequence uint64, data string) {
 
 func (b *bench) registerClient() {
 	for _, id := range b.members.Learners {
-		b.send(benchClient, &Message{Kind: KindHi, To: id, Total: 600_000})
+		b.send(benchClient, &Message{Kind: KindHi, Flags: FlagClient, To: id, Total: 600_000})
 	}
 }
 

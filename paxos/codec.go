@@ -6,7 +6,8 @@ const (
 	offFlags  = 1 // u8
 	offSize   = 2 // u16, the whole message
 	offLeader = 4 // u16
-	offReason = 6 // u8; the byte behind it is 0
+	offReason = 6 // u8
+	offZero   = 7 // u8, 0
 
 	messageHeaderSize = 8
 )
@@ -58,7 +59,7 @@ func EncodedSize(m *Message) int {
 // room is how many bytes of data a message of the kind has in a frame with nothing else.
 func room(kind Kind, mtu int) int {
 	f := formats[kind]
-	n := mtu - FrameHeaderSize - messageHeaderSize - f.fixed
+	n := min(mtu, MaxMTU) - FrameHeaderSize - messageHeaderSize - f.fixed
 	if f.entry > 0 {
 		n -= n % f.entry
 	}
@@ -72,7 +73,7 @@ func encode(b []byte, m *Message) {
 	le.PutUint16(b[offSize:], uint16(len(b)))
 	le.PutUint16(b[offLeader:], uint16(m.Leader))
 	b[offReason] = byte(m.Reason)
-	b[offReason+1] = 0
+	b[offZero] = 0
 	encodeFixed(b[messageHeaderSize:], m)
 	copy(b[messageHeaderSize+formats[m.Kind].fixed:], m.Data)
 }
@@ -129,7 +130,8 @@ func putPair(b []byte, x, y uint32) {
 }
 
 // Decode reads the first message of a frame's messages into m, whose From, To and FromIncarnation it leaves alone, and returns the
-// messages behind it. Anything may be in b. The rest of the frame cannot be read once a message is malformed.
+// messages behind it. Anything may be in b. The rest of the frame cannot be read once a message is malformed. Each message has one
+// encoding: what Decode takes, a FrameWriter writes again to the byte.
 func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
 	if len(b) < messageHeaderSize {
 		return nil, DropMessage
@@ -140,7 +142,7 @@ func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
 	}
 	size := int(le.Uint16(b[offSize:]))
 	f := &formats[kind]
-	if size < messageHeaderSize+f.fixed || size > len(b) {
+	if size < messageHeaderSize+f.fixed || size > len(b) || b[offZero] != 0 {
 		return nil, DropMessage
 	}
 	data := b[messageHeaderSize+f.fixed : size : size]

@@ -16,7 +16,7 @@ const (
 const ValueOverhead = valueHeaderSize
 
 // MaxValue is the largest value on a network whose frames have mtu bytes of payload.
-func MaxValue(mtu int) int { return mtu - AcceptOverhead - ValueOverhead }
+func MaxValue(mtu int) int { return min(mtu, MaxMTU) - AcceptOverhead - ValueOverhead }
 
 // Value is one value of a batch.
 type Value struct {

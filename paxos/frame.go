@@ -18,10 +18,16 @@ const (
 	offDestination = 28 // u16
 	offLength      = 30 // u16, bytes behind the header
 	offEpoch       = 32 // u32
-	offReserved    = 36 // u32, 0: the upper half of a keyed MAC later
+	offReserved    = 36 // u32, 0: the upper half of a keyed MAC later, which this version cannot check
 
 	// FrameHeaderSize is the number of bytes before the first message of a frame.
 	FrameHeaderSize = 40
+
+	// MaxMTU is the longest frame: lengths have 16 bits.
+	MaxMTU = FrameHeaderSize + 1<<16 - 1
+
+	// MinMTU is the least payload of a frame that the protocol runs on: it has room for a session in a page of a checkpoint.
+	MinMTU = 256
 
 	// Magic opens every frame: "WP" as it lies on the wire.
 	Magic uint16 = 'W' | 'P'<<8
@@ -103,7 +109,7 @@ func ParseFrame(data []byte, cluster Cluster, group Group) (h FrameHeader, messa
 	if end > len(data) {
 		return h, nil, DropShort
 	}
-	if frameCheck(data[:end]) != le.Uint32(data[offCheck:]) {
+	if le.Uint32(data[offReserved:]) != 0 || frameCheck(data[:end]) != le.Uint32(data[offCheck:]) {
 		return h, nil, DropCheck
 	}
 	h = FrameHeader{
@@ -137,8 +143,9 @@ type FrameWriter struct {
 	Messages int // appended since Start
 }
 
-// Start begins a frame in buf, whose length is the room that there is; at least FrameHeaderSize.
+// Start begins a frame in buf, whose length is the room that there is: at least FrameHeaderSize; what lies past MaxMTU is not used.
 func (w *FrameWriter) Start(buf []byte, h FrameHeader) {
+	buf = buf[:min(len(buf), MaxMTU)]
 	_ = buf[FrameHeaderSize-1]
 	le.PutUint16(buf[offMagic:], Magic)
 	buf[offVersion] = Version

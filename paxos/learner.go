@@ -81,6 +81,7 @@ type LearnerCounters struct {
 	Unreadable  uint64 // batches that could not be read
 	OutOfWindow uint64 // accepts and votes dropped: beyond the window
 	StoreFull   uint64 // accepts dropped: no room for the value
+	Forgotten   uint64 // times that all values held were dropped to make room for the next one
 	Repeats     uint64 // ranges asked for again
 	Repaired    uint64 // values that came by repair
 	Transfers   uint64 // states taken from another learner
@@ -90,6 +91,8 @@ type LearnerCounters struct {
 // NewLearner allocates a learner that has delivered nothing; nothing is allocated afterwards.
 func NewLearner(cfg LearnerConfig, now Time) *Learner {
 	checkWindow(cfg.Window)
+	cfg.MTU = min(cfg.MTU, MaxMTU)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU)
 	l := &Learner{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
@@ -111,6 +114,7 @@ func NewLearner(cfg LearnerConfig, now Time) *Learner {
 
 // Step handles a burst of messages and delivers what has become deliverable.
 func (l *Learner) Step(now Time, in []Message, out *Outbox) {
+	l.state.gave = false // the pages that the last step gave are on their way
 	for i := range in {
 		m := &in[i]
 		switch m.Kind {
@@ -123,15 +127,17 @@ func (l *Learner) Step(now Time, in []Message, out *Outbox) {
 		case KindHeartbeat:
 			l.onHeartbeat(m)
 		case KindTrimmed:
-			l.onLow(m.Low)
+			if l.acceptor.of(m.From) >= 0 {
+				l.onLow(m.Low)
+			}
 		case KindOK:
 			l.onOK(m)
 		case KindHi:
-			l.clients.renew(now, m, out)
-			ok := out.send(KindOK, m.From)
-			ok.Flags, ok.Low = FlagClient, l.next
+			l.onHi(now, m, out)
 		case KindDelete:
-			l.clients.remove(m.From, m.FromIncarnation)
+			if m.Flags&FlagClient != 0 {
+				l.clients.remove(m.From, m.FromIncarnation)
+			}
 		case KindCheckpointAsk:
 			l.onCheckpointAsk(now, m, out)
 		case KindCheckpointPage:
@@ -150,6 +156,7 @@ func (l *Learner) Tick(now Time, out *Outbox) {
 		l.tickTransfer(now, out)
 		return
 	}
+	l.state.asked, l.state.stuck = false, false
 	l.tickRepair(now, out)
 }
 
@@ -178,12 +185,9 @@ func (l *Learner) hold(m *Message) {
 	if s == nil || s.chosen != 0 && m.Ballot != s.chosen || m.Ballot <= s.ballot && s.ballot != 0 && s.chosen == 0 || s.ballot == m.Ballot {
 		return
 	}
-	if !l.values.fits(len(m.Data)) {
-		l.reclaim()
-		if !l.values.fits(len(m.Data)) {
-			l.Counters.StoreFull++
-			return
-		}
+	if !l.makeRoom(m.Instance, len(m.Data)) {
+		l.Counters.StoreFull++
+		return
 	}
 	s.ballot, s.length, s.at = m.Ballot, uint32(len(m.Data)), l.values.put(m.Instance, m.Data)
 }
@@ -207,6 +211,25 @@ func (l *Learner) slot(i Instance) *learnerSlot {
 	return s
 }
 
+// makeRoom wins back the room of delivered and replaced values. Where that does not do for the very instance that delivery waits for, it
+// forgets the values of all others: they can be had again, and nothing else would ever make room.
+func (l *Learner) makeRoom(i Instance, length int) bool {
+	if l.values.fits(length) {
+		return true
+	}
+	l.reclaim()
+	if !l.values.fits(length) && i == l.next {
+		l.values.clear()
+		for at := range l.slots {
+			l.slots[at].ballot = 0
+		}
+		l.values.settle()
+		l.Counters.Forgotten++
+	}
+	return l.values.fits(length)
+}
+
+// reclaim wins back room at once: no message of a learner shows values.
 func (l *Learner) reclaim() {
 	for {
 		instance, at, ok := l.values.oldest()
@@ -218,15 +241,18 @@ func (l *Learner) reclaim() {
 			return
 		}
 		l.values.drop()
+		l.values.settle()
 	}
 }
 
-// onAccepted counts the votes of an acceptor: for each instance, at the ballot at which it accepted.
+// onAccepted counts the votes of an acceptor: for each instance, at the ballot at which it accepted. No message makes it look at more
+// instances than the window has.
 func (l *Learner) onAccepted(m *Message) {
 	k := l.acceptor.of(m.From)
 	if k < 0 {
 		return
 	}
+	budget := l.mask + 1
 	for list := m.Data; len(list) >= acceptedEntrySize; list = list[acceptedEntrySize:] {
 		r, ok := acceptedRangeAt(list)
 		if !ok {
@@ -238,7 +264,8 @@ func (l *Learner) onAccepted(m *Message) {
 			l.high = max(l.high, min(end, MaxInstance))
 			end = limit
 		}
-		for i := max(r.First, l.next); i < end; i++ {
+		for i := max(r.First, l.next); i < end && budget > 0; i++ {
+			budget--
 			l.vote(i, k, m.Ballot)
 		}
 	}
@@ -295,6 +322,7 @@ func (l *Learner) deliver(out *Outbox) {
 	for l.ready(l.next) {
 		s := &l.slots[l.next&l.mask]
 		l.deliverBatch(l.next, l.values.get(s.at, s.length), out)
+		l.register.bytes += uint64(s.length)
 		s.chosen, s.ballot = 0, 0
 		l.next++
 		l.Counters.Instances++

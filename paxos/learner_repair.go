@@ -11,6 +11,7 @@ type registration struct {
 	next     Time
 	renewal  Time
 	reported Instance
+	bytes    uint64 // delivered since
 }
 
 func newRegistration(m Members, now Time) registration {
@@ -30,8 +31,8 @@ func newRegistration(m Members, now Time) registration {
 
 func (l *Learner) tickRegistration(now Time, out *Outbox) {
 	r := &l.register
-	if l.next-r.reported > l.mask>>4 && l.leader != 0 {
-		r.reported = l.next
+	if (l.next-r.reported > l.mask>>4 || r.bytes > uint64(l.cfg.ValueBytes)>>4) && l.leader != 0 {
+		r.reported, r.bytes = l.next, 0
 		l.hi(l.leader, FlagUpdate, out)
 	}
 	if now < r.next {
@@ -40,7 +41,7 @@ func (l *Learner) tickRegistration(now Time, out *Outbox) {
 	all := now >= r.renewal
 	if all {
 		r.renewal = now + l.cfg.Lease/8
-		r.reported = l.next
+		r.reported, r.bytes = l.next, 0
 	}
 	waiting := false
 	for _, id := range r.nodes[:r.n] {
@@ -60,11 +61,23 @@ func (l *Learner) hi(to NodeID, flags uint8, out *Outbox) {
 	m.Flags, m.Instance, m.Total = flags, l.next, uint32(l.cfg.Lease/1e6)
 }
 
-// onOK notes who knows us, and how far that node is: a gap at the very end shows even while nobody leads.
-func (l *Learner) onOK(m *Message) {
-	if m.From < MaxNodes {
-		l.register.answered[m.From] = m.FromIncarnation
+// onHi registers a client: its replies go to its node from now on.
+func (l *Learner) onHi(now Time, m *Message, out *Outbox) {
+	if m.Flags&FlagClient == 0 {
+		return
 	}
+	l.clients.renew(now, m, out)
+	ok := out.send(KindOK, m.From)
+	ok.Flags, ok.Low = FlagClient, l.next
+}
+
+// onOK notes who knows us, and how far that node is: a gap at the very end shows even while nobody leads. The answer of a learner to a client
+// of this node is not for us: what it calls low is its own delivered watermark.
+func (l *Learner) onOK(m *Message) {
+	if m.Flags&FlagClient != 0 || l.acceptor.of(m.From) < 0 && l.proposer.of(m.From) < 0 {
+		return
+	}
+	l.register.answered[m.From] = m.FromIncarnation
 	l.high = max(l.high, m.High)
 	l.onLow(m.Low)
 }
@@ -152,84 +165,4 @@ func (l *Learner) ask(out *Outbox) {
 			}
 		}
 	}
-}
-
-// replies gathers, per client node, the sequences that were delivered, and sends them once a burst.
-type replies struct {
-	to   [MaxNodes]replyList
-	list [MaxNodes]NodeID // with something to send
-	n    int
-	most int // bytes of one Reply
-}
-
-type replyList struct {
-	data []byte
-	last ReplyRange
-}
-
-func newReplies(mtu int) replies { return replies{most: room(KindReply, mtu)} }
-
-// add notes the outcome of one value. The bytes of a list come from the outbox: they live as long as the message that carries them.
-func (r *replies) add(node NodeID, c ClientID, sequence uint64, status Status, out *Outbox) {
-	t := &r.to[node]
-	last := &t.last
-	if last.Count > 0 && last.Client == c && last.Status == status && last.First+uint64(last.Count) == sequence && last.Count < SessionSpan {
-		last.Count++
-		return
-	}
-	if last.Count > 0 {
-		r.close(t)
-		if len(t.data) == r.most {
-			r.send(node, 0, out)
-		}
-	}
-	if t.data == nil {
-		t.data = out.bytes(r.most)
-		if t.data == nil {
-			return // the client asks again
-		}
-		t.data = t.data[:0]
-		if !r.listed(node) {
-			r.list[r.n] = node
-			r.n++
-		}
-	}
-	*last = ReplyRange{Client: c, First: sequence, Count: 1, Status: status}
-}
-
-func (r *replies) listed(node NodeID) bool {
-	for _, id := range r.list[:r.n] {
-		if id == node {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *replies) close(t *replyList) {
-	n := len(t.data)
-	t.data = t.data[:n+replyEntrySize]
-	putReplyRange(t.data[n:], t.last)
-	t.last.Count = 0
-}
-
-func (r *replies) send(node NodeID, watermark Instance, out *Outbox) {
-	m := out.send(KindReply, node)
-	m.Instance, m.Data = watermark, r.to[node].data
-	r.to[node].data = nil
-}
-
-// flush sends what was gathered.
-func (r *replies) flush(watermark Instance, out *Outbox) {
-	for _, node := range r.list[:r.n] {
-		t := &r.to[node]
-		if t.last.Count > 0 {
-			r.close(t)
-		}
-		if len(t.data) > 0 {
-			r.send(node, watermark, out)
-		}
-		t.data = nil
-	}
-	r.n = 0
 }

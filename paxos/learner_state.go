@@ -4,19 +4,23 @@ package paxos
 // stands, how much it delivered, the running hash, and the client sessions. It comes in pages of one checkpoint. Without it delivery
 // stops: going on with an empty session table would deliver retries twice.
 type transfer struct {
-	low      Instance // the highest low watermark heard of: state is needed where it lies above the delivered watermark
-	from     int      // the learner that is asked
-	position Instance // of the checkpoint that is being taken; 0 none yet
-	page     uint32   // the next one
-	since    Time     // of the last ask
+	low      Instance    // the highest low watermark heard of: state is needed where it lies above the delivered watermark
+	from     int         // the learner that is asked
+	position Instance    // of the checkpoint that is being taken; 0 none yet
+	page     uint32      // the next one
+	giver    Incarnation // of the learner that gives it: another incarnation may cut its pages differently
+	since    Time        // of the last ask
 	asked    bool
-	failures int
+	tries    int // of this page with this learner
+	failures int // since a page came
 	stuck    bool
 	incoming sessions
 
 	// What this learner gives to others: its state at saved, copied at savedAt.
 	saved      []byte
 	savedAt    Time
+	askedAt    Time // when a page other than the first was asked for last
+	gave       bool // a page, in this step: saved is shown in a message
 	savedTo    int
 	savedState CheckpointState
 	perPage    int
@@ -29,15 +33,25 @@ type CheckpointState struct {
 	Hash     uint64
 }
 
-// checkpointAgeNs is how long a checkpoint is given out before a new one is made.
-const checkpointAgeNs = 100e6
+// A checkpoint is given out for checkpointAgeNs before a new one is made, and for as long as a learner is taking it: one that has not asked
+// for checkpointRestNs is not. However often it is asked for, a new one is not made sooner than that, either.
+const (
+	checkpointAgeNs  = 100e6
+	checkpointRestNs = 10e6
+)
+
+// How often a page is asked for in vain before another learner is asked: the first one, and one of a checkpoint that was begun.
+const (
+	triesOfFirst = 2
+	triesOfLater = 12
+)
 
 func newTransfer(mtu int) transfer {
 	return transfer{
 		incoming: newSessions(),
 		saved:    make([]byte, MaxSessions*sessionEntrySize),
 		perPage:  room(KindCheckpointPage, mtu) / sessionEntrySize * sessionEntrySize,
-		savedAt:  -checkpointAgeNs,
+		savedAt:  -checkpointAgeNs, askedAt: -checkpointRestNs,
 	}
 }
 
@@ -63,7 +77,7 @@ func (l *Learner) tickTransfer(now Time, out *Outbox) {
 	t := &l.state
 	others := len(l.cfg.Members.Learners) - 1
 	if !t.asked {
-		t.asked, t.position, t.page, t.failures = true, 0, 0, 0
+		t.asked, t.position, t.page, t.tries, t.failures = true, 0, 0, 0, 0
 		out.event(Event{Kind: EventBehind, Instance: t.low})
 		if others > 0 {
 			l.nextPeer()
@@ -75,14 +89,15 @@ func (l *Learner) tickTransfer(now Time, out *Outbox) {
 		return
 	}
 	t.since = now
-	if t.failures++; t.failures > 4*max(others, 1) && !t.stuck {
+	t.tries++
+	if t.failures++; t.failures > triesOfLater+2*triesOfFirst*max(others, 1) && !t.stuck {
 		t.stuck = true
 		out.event(Event{Kind: EventNoState, Instance: l.next})
 	}
 	if others > 0 {
-		if t.failures%2 == 0 {
+		if t.page == 0 && t.tries >= triesOfFirst || t.tries >= triesOfLater {
 			l.nextPeer()
-			t.position, t.page = 0, 0
+			t.position, t.page, t.tries = 0, 0, 0
 		}
 		l.askPage(now, out)
 	}
@@ -115,15 +130,16 @@ func (l *Learner) onCheckpointAsk(now Time, m *Message, out *Outbox) {
 	if l.peer.of(m.From) < 0 || t.behind(l) {
 		return
 	}
-	if m.Offset == 0 && (t.savedState.Position < m.Instance || now-t.savedAt >= checkpointAgeNs) {
-		if l.next < m.Instance {
-			return // behind as well
+	if m.Offset == 0 {
+		l.makeCheckpoint(now, m.Instance)
+		if t.savedState.Position < m.Instance {
+			return // we are behind as well, or just now busy with another
 		}
-		t.savedTo, t.savedAt = l.sessions.save(t.saved), now
-		t.savedState = CheckpointState{Position: l.next, Values: l.count, Hash: l.hash}
-	}
-	if m.Offset > 0 && t.savedState.Position != m.Instance {
-		return
+	} else {
+		if t.savedState.Position != m.Instance {
+			return
+		}
+		t.askedAt = now
 	}
 	pages := max(1, (t.savedTo+t.perPage-1)/t.perPage)
 	if int(m.Offset) >= pages {
@@ -134,13 +150,27 @@ func (l *Learner) onCheckpointAsk(now Time, m *Message, out *Outbox) {
 	p.Instance, p.Sequence, p.Hash = t.savedState.Position, t.savedState.Values, t.savedState.Hash
 	p.Offset, p.Total = m.Offset, uint32(pages)
 	p.Data = t.saved[from:min(from+t.perPage, t.savedTo)]
+	t.gave = true
 	l.Counters.Served++
+}
+
+// makeCheckpoint copies the state, if the present copy is too old for what is asked for, or old and in nobody's use.
+func (l *Learner) makeCheckpoint(now Time, atLeast Instance) {
+	t := &l.state
+	age, rest := now-t.savedAt, now-t.askedAt
+	switch {
+	case t.gave || l.next < atLeast || age < checkpointRestNs:
+		return
+	case t.savedState.Position < atLeast || age >= checkpointAgeNs && rest >= checkpointRestNs:
+		t.savedTo, t.savedAt = l.sessions.save(t.saved), now
+		t.savedState = CheckpointState{Position: l.next, Values: l.count, Hash: l.hash}
+	}
 }
 
 // onCheckpointPage takes the page that is next, and with the last one the whole state.
 func (l *Learner) onCheckpointPage(now Time, m *Message, out *Outbox) {
 	t := &l.state
-	if !t.behind(l) || !t.asked || m.From != l.cfg.Members.Learners[t.from] || m.Offset != t.page {
+	if l.peer.of(m.From) < 0 || !t.behind(l) || !t.asked || m.From != l.cfg.Members.Learners[t.from] || m.Offset != t.page {
 		return
 	}
 	if m.Offset == 0 {
@@ -148,15 +178,15 @@ func (l *Learner) onCheckpointPage(now Time, m *Message, out *Outbox) {
 			return
 		}
 		t.incoming.reset()
-		t.position = m.Instance
-	} else if m.Instance != t.position {
+		t.position, t.giver = m.Instance, m.FromIncarnation
+	} else if m.Instance != t.position || m.FromIncarnation != t.giver {
 		return
 	}
 	if !t.incoming.load(m.Data) {
 		t.position, t.page = 0, 0
 		return
 	}
-	t.failures = 0
+	t.tries, t.failures, t.stuck = 0, 0, false
 	if t.page++; t.page < m.Total {
 		l.askPage(now, out)
 		return

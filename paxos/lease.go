@@ -14,6 +14,7 @@ type leases struct {
 type lease struct {
 	live        bool
 	incarnation Incarnation
+	previous    Incarnation // the one before: what it still says comes too late
 	until       Time
 	delivered   Instance // as of the last renewal
 }
@@ -31,12 +32,17 @@ func (l *leases) renew(now Time, m *Message, out *Outbox) (fresh bool) {
 		return false
 	}
 	e := &l.of[m.From]
+	if e.live && m.FromIncarnation == e.previous && e.previous != 0 {
+		return false
+	}
+	previous := e.previous
 	if !e.live {
 		l.list[l.n] = m.From
 		l.n++
 		l.changes++
 		fresh = true
 	} else if e.incarnation != m.FromIncarnation {
+		previous = e.incarnation
 		fresh = true
 	}
 	delivered := m.Instance
@@ -44,7 +50,7 @@ func (l *leases) renew(now Time, m *Message, out *Outbox) (fresh bool) {
 		delivered = e.delivered // an older Hi that was overtaken
 	}
 	until := now + Time(min(m.Total, maxLeaseMs))*1e6
-	*e = lease{live: true, incarnation: m.FromIncarnation, until: until, delivered: delivered}
+	*e = lease{live: true, incarnation: m.FromIncarnation, previous: previous, until: until, delivered: delivered}
 	l.next = min(l.next, until)
 	if fresh {
 		out.event(Event{Kind: EventRegistered, Node: m.From})

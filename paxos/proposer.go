@@ -133,6 +133,7 @@ type ProposerCounters struct {
 // NewProposer allocates a proposer that follows; nothing is allocated afterwards. It cannot lead until it was granted rounds.
 func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 	checkWindow(cfg.Window)
+	cfg.MTU = min(cfg.MTU, MaxMTU)
 	checkValueBytes(cfg.ValueBytes, cfg.MTU)
 	checkQueueBytes(cfg.QueueBytes, cfg.MTU)
 	p := &Proposer{
