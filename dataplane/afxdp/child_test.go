@@ -136,7 +136,7 @@ func (r *running) says(t *testing.T) string {
 	select {
 	case line := <-r.answer:
 		return line
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the child says nothing")
 		return ""
 	}
@@ -163,8 +163,8 @@ func (r *running) stop(t *testing.T) {
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for start := time.Now(); !done(); time.Sleep(time.Millisecond) {
-		if time.Since(start) > 10*time.Second {
-			t.Fatalf("%s: not within 10 s", what)
+		if time.Since(start) > patience {
+			t.Fatalf("%s: not within %v", what, patience)
 		}
 	}
 }

@@ -53,9 +53,9 @@ var (
 	_ = [0]struct{}([DefaultTxRing & (DefaultTxRing - 1)]struct{}{})
 )
 
-// DefaultBusyRetry is how long Open goes on trying to bind a queue that is busy: the kernel frees a queue some 20 ms after its
-// last socket was closed.
-const DefaultBusyRetry = time.Second
+// DefaultBusyRetry is how long Open goes on trying to bind a queue that is busy. The kernel frees a queue some 20 ms after its last
+// socket was closed; on a machine with more threads than cores more than a second was seen.
+const DefaultBusyRetry = 3 * time.Second
 
 // PeerAddr is where a peer is. Its place in Config.Peers is its dataplane.Peer.
 //

@@ -92,7 +92,7 @@ func TestQueueTaken(t *testing.T) {
 	b := openPort(t, cb)
 	expectEcho(t, b) // the holder was not disturbed
 
-	ca.BusyRetry = 10 * time.Second
+	ca.BusyRetry = patience
 	gone := time.AfterFunc(50*time.Millisecond, func() { _ = holder.cmd.Process.Kill() })
 	defer gone.Stop()
 	exchange(t, openPort(t, ca), b)

@@ -74,6 +74,7 @@ func TestProcessesRace(t *testing.T) {
 	const processes, rounds = 4, 5
 	newNet(t, processes)
 	ca, _ := ends(LinkEthernet)
+	ca.BusyRetry = patience // the queues of the last round become free when their processes are quite gone
 	for range rounds {
 		var all []*running
 		for q := range processes {
@@ -90,7 +91,7 @@ func TestProcessesRace(t *testing.T) {
 		for _, r := range all[1:] {
 			r.kill()
 		}
-		go all[0].kill() // and at once the next round
+		must(t, all[0].cmd.Process.Kill()) // and at once the next round
 	}
 	eventually(t, "detaching", func() bool { return attached(t, nameA) == 0 })
 }
