@@ -98,12 +98,14 @@ type repair struct {
 	asked  Instance // everything below was asked for
 	end    Instance // where the gap is held to end
 	turn   int      // the acceptor that is asked for values; the others for votes alone
+	vain   int      // times that a range was asked for without any progress
 }
 
 // Bounds of the ranges that are asked for.
 const (
 	repairRange = repeatStored
 	repairAhead = 4 * repairRange
+	repairVain  = 16 // tries in vain after which the leader is told
 )
 
 func (r *repair) deadline(l *Learner) Time {
@@ -116,11 +118,11 @@ func (r *repair) deadline(l *Learner) Time {
 func (l *Learner) tickRepair(now Time, out *Outbox) {
 	r := &l.repair
 	if l.next >= l.high {
-		r.active, r.since, r.next = false, now, l.next
+		r.active, r.since, r.next, r.vain = false, now, l.next, 0
 		return
 	}
 	if l.next != r.next {
-		r.since, r.next = now, l.next
+		r.since, r.next, r.vain = now, l.next, 0
 		if !r.active {
 			return
 		}
@@ -128,6 +130,10 @@ func (l *Learner) tickRepair(now Time, out *Outbox) {
 		// Nothing moved: begin anew, with the next acceptor.
 		r.active, r.since, r.asked, r.end = true, now, l.next, l.high
 		r.turn = (r.turn + 1) % len(l.cfg.Members.Acceptors)
+		if r.vain++; r.vain%repairVain == 0 && l.leader != 0 {
+			// The votes that chose it may have been of an acceptor that is gone: a quorum of the others has to vote again.
+			l.hi(l.leader, FlagUpdate|FlagGap, out)
+		}
 	}
 	if !r.active {
 		return

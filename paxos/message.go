@@ -70,6 +70,7 @@ const (
 	FlagValues                   // Repeat: answer with the values, not only with what was accepted
 	FlagUpdate                   // Hi: the registration stands, this renews it; no answer is wanted
 	FlagClient                   // Hi, OK, Delete: of a client with a learner, not of a learner with an acceptor or proposer
+	FlagGap                      // Hi: Instance cannot be learned from the acceptors that answer; if it is chosen, propose it again by a higher ballot
 )
 
 // Reason says why something was refused.

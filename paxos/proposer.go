@@ -81,6 +81,7 @@ type Proposer struct {
 	silence  Time     // when to try to lead, while following
 	giveUp   Time     // when a recovery that does not get on is begun anew, while leading
 	full     Instance // the low watermark when an acceptor was last reported full, plus 1
+	again    Time     // when a gap that a learner tells of may begin phase 1 anew
 	Counters ProposerCounters
 }
 

@@ -70,6 +70,9 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 		return
 	}
 	p.leases.renew(now, m, out)
+	if m.Flags&FlagGap != 0 {
+		p.onGap(now, m.Instance, out)
+	}
 	if m.Flags&FlagUpdate != 0 {
 		return
 	}
@@ -78,6 +81,16 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 	if p.phase == leading {
 		ok.High = p.next
 	}
+}
+
+// onGap begins phase 1 anew for a learner that cannot learn an instance which is chosen. Those who voted for it may be gone since; another
+// quorum votes for the same value by a higher ballot. One try has its time before the next.
+func (p *Proposer) onGap(now Time, i Instance, out *Outbox) {
+	if p.phase != leading || i < p.low || i >= p.chosen || now < p.again {
+		return
+	}
+	p.again = now + recoveryRetries*p.cfg.Retry
+	p.prepare(now, out)
 }
 
 // onRefused notes an acceptor that cannot vote. Once no quorum can be made of the others, the cluster has stopped for good.
