@@ -212,3 +212,11 @@ func (n *Node) leave() {
 	}
 	n.transmit()
 }
+
+// Ports are the ports as they are before the loop runs; afterwards Status has them.
+func (p *Process) Ports() (ports []PortStatus) {
+	for _, l := range p.node.ports {
+		ports = append(ports, PortStatus{Info: l.port.Info()})
+	}
+	return ports
+}

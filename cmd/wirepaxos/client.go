@@ -1,0 +1,309 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"wirepaxos/bench"
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos"
+	"wirepaxos/paxos/cluster"
+	"wirepaxos/paxos/node"
+)
+
+// loadFlags are the flags of whoever loads a cluster.
+type loadFlags struct {
+	size, outstanding, clients int
+	duration, warmup           time.Duration
+	values                     uint64
+	json, hgrm                 string
+	flags                      *pflag.FlagSet
+}
+
+func (o *loadFlags) add(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.IntVarP(&o.size, "size", "v", 64, "bytes of a value, 1 to what fits a frame")
+	flags.IntVarP(&o.outstanding, "outstanding", "o", 1, "values in flight at once, of each client")
+	flags.IntVarP(&o.clients, "clients", "n", 1, "clients, each a session of its own")
+	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long to measure")
+	flags.DurationVar(&o.warmup, "warmup", time.Second, "how long to run before that")
+	flags.Uint64Var(&o.values, "values", 0, "end after so many values; without --duration that is the only end")
+	flags.StringVar(&o.json, "json", "", "write the result to this file, as one JSON object")
+	flags.StringVar(&o.hgrm, "hgrm", "", "write the latency histogram to this file, in HdrHistogram's percentile format")
+}
+
+// check refuses what no cluster could run.
+func (o *loadFlags) check() error {
+	switch {
+	case o.size < 1:
+		return fmt.Errorf("--size %d: a value has at least 1 byte", o.size)
+	case o.outstanding < 1 || o.outstanding > paxos.SessionSpan:
+		return fmt.Errorf("--outstanding %d: want 1 to %d; for more in flight use more --clients", o.outstanding, paxos.SessionSpan)
+	case o.clients < 1 || o.clients > paxos.MaxSessions:
+		return fmt.Errorf("--clients %d: want 1 to %d", o.clients, paxos.MaxSessions)
+	case o.duration < 0 || o.warmup < 0 || o.duration == 0 && o.values == 0:
+		return fmt.Errorf("--duration %v, --warmup %v: want positive times", o.duration, o.warmup)
+	}
+	return nil
+}
+
+func (o *loadFlags) load() (*bench.Load, error) {
+	duration := o.duration
+	if o.values > 0 && !o.flags.Changed("duration") {
+		duration = 0
+	}
+	return bench.NewLoad(bench.LoadConfig{
+		Sessions: o.clients, Outstanding: o.outstanding, Size: o.size, Values: o.values,
+		DurationNs: int64(duration), WarmupNs: int64(o.warmup),
+	})
+}
+
+// words are the flags for another process.
+func (o *loadFlags) words() []string {
+	w := []string{
+		"--size", fmt.Sprint(o.size), "--outstanding", fmt.Sprint(o.outstanding), "--clients", fmt.Sprint(o.clients), "--warmup", o.warmup.String(),
+		"--values", fmt.Sprint(o.values),
+	}
+	if o.values == 0 || o.flags.Changed("duration") {
+		w = append(w, "--duration", o.duration.String())
+	}
+	return w
+}
+
+func newClient() *cobra.Command {
+	var o nodeFlags
+	var l loadFlags
+	var proposer uint16
+	var check, linger bool
+	c := &cobra.Command{
+		Use:   "client --id N [flags]",
+		Short: "Load a cluster and measure: values/s and a latency histogram",
+		Long: `A client submits values to the proposer that leads and counts each when a learner says that it was delivered: a closed loop with --clients
+sessions of --outstanding values each. Every second it prints a line; at the end the histogram, as measured and corrected for coordinated
+omission. A value without an answer is sent again and still delivered once.
+
+Proposers, acceptors and learners may run in the same process, on the same loop: --id 6,4,5 runs nodes 4 and 5 beside client 6, where the
+cluster file has them on one endpoint.`,
+		Example: "  wirepaxos client --id 6 --outstanding 64 --duration 10s --json result.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := l.check(); err != nil {
+				return err
+			}
+			return runClient(&o, &l, proposer, check, linger)
+		},
+	}
+	o.add(c.Flags())
+	l.add(c.Flags())
+	c.Flags().Uint16VarP(&proposer, "proposer", "p", 0, "node id of the proposer to try first")
+	c.Flags().BoolVar(&check, "check", false, "learners of this process keep an account of every delivery")
+	c.Flags().BoolVar(&linger, "linger", false, "go on after the measurement, until a signal: others may want the learner")
+	c.Flags().MarkHidden("linger")
+	return c
+}
+
+func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) error {
+	f, err := o.load()
+	if err != nil {
+		return err
+	}
+	ids, err := o.findAll(f, cluster.Client)
+	if err != nil {
+		return err
+	}
+	if err := o.place(f, ids); err != nil {
+		return err
+	}
+	if err := o.makeState(f, ids); err != nil {
+		return err
+	}
+	load, err := l.load()
+	if err != nil {
+		return err
+	}
+	s := o.spec(f, ids)
+	s.Client = &node.ClientSpec{Sessions: l.clients, Outstanding: l.outstanding, MaxValue: l.size, Proposer: proposer, Source: load}
+	tallies, err := newTallies(f, ids, check)
+	if err != nil {
+		return err
+	}
+	s.Deliver = tallies.deliver()
+	p, err := node.Open(s)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: linger}
+	answers := map[string]func() (any, error){
+		"finished": func() (any, error) { return w.finished(), nil },
+		"result":   func() (any, error) { return w.result() },
+	}
+	tallies.answer(p, answers)
+	stop, err := serve(o, p, answers)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if !o.quiet {
+		announce(f, ids, p)
+	}
+	if err := w.run(); err != nil {
+		return err
+	}
+	if linger {
+		return nil
+	}
+	return w.report(f, l, tallies, "")
+}
+
+// watch runs a client's process and tells how it goes.
+type watch struct {
+	p      *node.Process
+	load   *bench.Load
+	id     paxos.NodeID
+	linger bool
+}
+
+// run runs the loop until the load is finished, or a signal ends it, with a line a second.
+func (w *watch) run() error {
+	progress := bench.NewProgress(w.load, dataplane.Now())
+	ended := make(chan error, 1)
+	go func() { ended <- w.p.Run() }()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	finished := false
+	for n := 1; ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-poll.C:
+			if finished {
+				continue
+			}
+			if err := w.p.Loop().Inspect(func() { finished = w.load.Finished() }); err != nil {
+				continue // it is ending
+			}
+			if finished && !w.linger {
+				w.p.Stop()
+			}
+		case <-second.C:
+			if finished {
+				continue
+			}
+			i, err := progress.Next(dataplane.Now(), w.p.Loop().Inspect)
+			if err != nil {
+				continue
+			}
+			fmt.Println(bench.ProgressLine(n, i))
+			if trouble := w.trouble(); i.Values == 0 && trouble != "" {
+				fmt.Fprintf(os.Stderr, "wirepaxos: %s\n", trouble)
+			}
+			n++
+		}
+	}
+}
+
+// trouble says why nothing moves.
+func (w *watch) trouble() (text string) {
+	_ = w.p.Loop().Inspect(func() { // a loop that has ended has no trouble
+		for _, c := range w.p.Clients() {
+			text = c.Trouble(dataplane.Now())
+		}
+	})
+	return text
+}
+
+// finished tells whether the load is over.
+func (w *watch) finished() (over bool) {
+	read := func() { over = w.load.Finished() }
+	if ended := w.p.Loop().Inspect(read); ended != nil {
+		read()
+	}
+	return over
+}
+
+// result is what the client measured so far. It holds the loop up: for the end of a run.
+func (w *watch) result() (r bench.ClientResult, err error) {
+	read := func() { r, err = w.load.Result(w.id) }
+	if ended := w.p.Loop().Inspect(read); ended != nil {
+		read()
+	}
+	return r, err
+}
+
+// report prints and writes what this process alone knows: the learners on its own loop, and no others.
+func (w *watch) report(f *cluster.File, l *loadFlags, t tallies, layout string) error {
+	result, err := w.result()
+	if err != nil {
+		return err
+	}
+	status, err := w.p.Status()
+	if err != nil {
+		return err
+	}
+	in := outcome{file: f, layout: layout, results: []bench.ClientResult{result}, statuses: []*node.Status{status}}
+	in.tallies, err = t.read(w.p)
+	if err != nil {
+		return err
+	}
+	r, err := in.report()
+	if err != nil {
+		return err
+	}
+	if len(status.Learners) == 0 {
+		r.Problems, r.Equal = nil, true
+		r.Notes = append(r.Notes, "the learners are in other processes: only acknowledgements were counted; compare the learners with `wirepaxos status`")
+	}
+	return l.finish(r)
+}
+
+// finish prints a report and writes the files that were asked for. The error says if the check did not hold.
+func (o *loadFlags) finish(r *bench.Report) error {
+	fmt.Println()
+	if err := r.Text(os.Stdout); err != nil {
+		return err
+	}
+	tellCheck(r)
+	if o.json != "" {
+		if err := r.WriteJSON(o.json); err != nil {
+			return err
+		}
+	}
+	if o.hgrm != "" {
+		if err := r.WriteHgrm(o.hgrm); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(r.Problems) > 0 || !r.Equal:
+		return failed("the check at the end did not hold: %v", r.Problems)
+	case r.Values == 0:
+		return failed("no value was delivered: is the cluster running, with a quorum of acceptors that vote?")
+	}
+	return nil
+}
+
+// tellCheck says what the check at the end found, and the mode that each socket got.
+func tellCheck(r *bench.Report) {
+	fmt.Println()
+	for _, s := range r.Sockets {
+		if s.Transport == "afxdp" {
+			program := "native XDP program"
+			if s.Mode == "generic" {
+				program = "generic XDP program"
+			}
+			fmt.Printf("socket  nodes %v: %s mode, %s, %s queue %d\n", s.Nodes, s.Mode, program, s.Interface, s.Queue)
+		}
+	}
+	for _, l := range r.Learners {
+		fmt.Printf("learner %d delivered %d values, hash %v\n", l.ID, l.Delivered, l.Hash)
+	}
+	v := bench.Verdict{Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Equal: r.Equal, Problems: r.Problems, Notes: r.Notes}
+	fmt.Printf("check   %s", v.String())
+}

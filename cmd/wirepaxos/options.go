@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"wirepaxos/paxos"
+	"wirepaxos/paxos/cluster"
+	"wirepaxos/paxos/node"
+)
+
+// nodeFlags are the flags that every command has that runs nodes.
+type nodeFlags struct {
+	config, state, control string
+	ids                    string
+	iface, mode, idle      string
+	transport, link, batch string
+	queue, core, mtu       int
+	extra                  []string
+	quiet                  bool
+	flags                  *pflag.FlagSet
+}
+
+// defaultState is where nodes keep what must survive a restart and a reboot.
+const defaultState = "/var/lib/wirepaxos"
+
+func (o *nodeFlags) add(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVarP(&o.config, "config", "f", "cluster.toml", "cluster file: cluster.toml, or a paxos.conf of Kernel Paxos or libpaxos")
+	flags.StringVar(&o.ids, "id", "", "node to run, or several of one endpoint: 1,2,3 (in a paxos.conf: the role's number)")
+	flags.StringVar(&o.state, "state-dir", defaultState, "directory of what must survive a restart: proposer rounds, acceptor marker")
+	flags.StringVar(&o.control, "control", "", "Unix socket to answer `wirepaxos status` on")
+	flags.StringVarP(&o.iface, "interface", "i", "", "interface to bind a queue of, in place of the file's")
+	flags.IntVar(&o.queue, "queue", 0, "queue of the interface, in place of the file's")
+	flags.IntVar(&o.core, "core", cluster.NoCore, "core to pin the loop to, in place of the file's; -1: none")
+	flags.StringVar(&o.idle, "idle", "", "what an empty cycle does: spin, yield, backoff, block; auto: spin on a core of its own, else block")
+	flags.StringVar(&o.mode, "mode", "", "AF_XDP mode: auto, zerocopy (refuses any other), copy")
+	flags.StringVar(&o.transport, "transport", "", "afxdp, udp or mem, in place of the file's; the same on all nodes")
+	flags.StringVar(&o.link, "link", "", "ethernet or udp4 under AF_XDP, in place of the file's; the same on all nodes")
+	flags.StringVar(&o.batch, "batch", "", "instance, frame or off, in place of the file's; the same on all nodes")
+	flags.IntVar(&o.mtu, "mtu", 0, "largest payload of a frame, in place of the file's; the same on all nodes")
+	flags.StringArrayVar(&o.extra, "node", nil,
+		"a node that the file does not name, as ROLE@MAC, ROLE@IP or ROLE@IP:PORT; repeat it, the same on all nodes")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not tell of events")
+}
+
+// load reads the cluster file and applies the flags that were given.
+func (o *nodeFlags) load() (*cluster.File, error) {
+	f, warnings, err := cluster.Load(o.config)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(os.Stderr, "wirepaxos: %v\n", w)
+	}
+	for _, e := range o.extra {
+		if err := addNode(f, e); err != nil {
+			return nil, fmt.Errorf("--node %s: %w", e, err)
+		}
+	}
+	given := func(name string, set func()) {
+		if o.flags.Changed(name) {
+			set()
+		}
+	}
+	given("transport", func() { f.Transport = cluster.Transport(o.transport) })
+	given("link", func() { f.Link = cluster.Link(o.link) })
+	given("mode", func() { f.Mode = cluster.Mode(o.mode) })
+	given("batch", func() { f.Batch = cluster.Batch(o.batch) })
+	given("mtu", func() { f.MTU = o.mtu })
+	return f, f.Validate()
+}
+
+// place applies the flags that say where the nodes of this process run.
+func (o *nodeFlags) place(f *cluster.File, ids []uint16) error {
+	for i := range f.Nodes {
+		n := &f.Nodes[i]
+		for _, id := range ids {
+			if n.ID != id {
+				continue
+			}
+			if o.flags.Changed("interface") {
+				n.Interface = o.iface
+			}
+			if o.flags.Changed("queue") {
+				n.Queue = o.queue
+			}
+			if o.flags.Changed("core") {
+				n.Core = o.core
+			}
+			if o.flags.Changed("idle") {
+				n.Idle = cluster.Idle(o.idle)
+			}
+		}
+	}
+	return f.Validate()
+}
+
+// find turns --id into node ids that have the roles.
+func (o *nodeFlags) find(f *cluster.File, roles cluster.Roles) (ids []uint16, err error) {
+	if o.ids == "" {
+		return nil, fmt.Errorf("--id is missing: which node of %s shall run?", f.Name)
+	}
+	for word := range strings.SplitSeq(o.ids, ",") {
+		number, err := strconv.ParseUint(strings.TrimSpace(word), 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("--id %s: %q is no node id: want a number, or several with commas", o.ids, word)
+		}
+		n, err := f.Find(roles, uint16(number))
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, n.ID)
+	}
+	return ids, nil
+}
+
+// addNode adds ROLE@ADDRESS.
+func addNode(f *cluster.File, text string) error {
+	name, address, ok := strings.Cut(text, "@")
+	if !ok {
+		return fmt.Errorf("want ROLE@MAC, ROLE@IP or ROLE@IP:PORT, say learner@02:00:00:00:00:05")
+	}
+	role, err := cluster.ParseRole(name)
+	if err != nil {
+		return err
+	}
+	n := cluster.NewNode(0, role)
+	if mac, err := cluster.ParseMAC(address); err == nil {
+		n.MAC = mac
+	} else if ip, err := netip.ParseAddr(address); err == nil {
+		n.IP = ip
+	} else if both, err := netip.ParseAddrPort(address); err == nil {
+		n.IP, n.Port = both.Addr(), both.Port()
+	} else {
+		return fmt.Errorf("%q is neither a MAC nor an IPv4 address", address)
+	}
+	_, err = f.AddNode(n)
+	return err
+}
+
+// spec is what the flags and the file say to run.
+func (o *nodeFlags) spec(f *cluster.File, ids []uint16) node.Spec {
+	s := node.Spec{File: f, Nodes: ids, StateDir: o.state, Core: node.CoreOfFile}
+	s.Warn = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wirepaxos: "+format+"\n", args...) }
+	if !o.quiet {
+		s.Notice = func(n node.Notice) { fmt.Fprintf(os.Stderr, "%v %d: %v\n", n.Role, n.Node, n.Event) }
+	}
+	return s
+}
+
+// needsState tells whether nodes keep something in the state directory.
+func needsState(f *cluster.File, ids []uint16) bool {
+	for _, id := range ids {
+		if n, err := f.Node(id); err == nil && n.Roles&(cluster.Acceptor|cluster.Proposer) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// makeState makes the default state directory at its first use; another one must be there: a missing mount must not look like a first start.
+func (o *nodeFlags) makeState(f *cluster.File, ids []uint16) error {
+	if !needsState(f, ids) || o.flags.Changed("state-dir") {
+		return nil
+	}
+	if err := os.MkdirAll(defaultState, 0o700); err != nil {
+		return fmt.Errorf("state directory: %w: name one that can be written with --state-dir", err)
+	}
+	return nil
+}
+
+// describe is one line for each port: what it really got.
+func describe(ports []node.PortStatus) (lines []string) {
+	for _, p := range ports {
+		line := p.Transport
+		if p.Mode != "" {
+			line += " " + p.Mode + " mode"
+		}
+		if p.Link != "" {
+			line += ", link " + p.Link
+		}
+		if p.Interface != "" {
+			line += fmt.Sprintf(", %s", p.Interface)
+			if p.Transport == "afxdp" {
+				line += fmt.Sprintf(" queue %d", p.Queue)
+			}
+		}
+		if p.Note != "" {
+			line += " (" + p.Note + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// maxValue is the largest value of the cluster on a port's frames.
+func maxValue(mtu int) int { return paxos.MaxValue(mtu) }
