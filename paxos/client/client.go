@@ -5,7 +5,8 @@
 //  1. Submit copies it into the session's ring and into the batch that is open; the batch leaves as one Submit message when it is full
 //     or the step ends, to the proposer that is believed to lead.
 //  2. Without a reply within the retry time it is sent again, under the same (client, sequence): however many instances it ends up in,
-//     every learner delivers it once.
+//     every learner delivers it once. Where values take longer than that, because there are so many, it waits longer: sending
+//     again what is on its way only adds to the load.
 //  3. A learner's Reply ends it: Done is called, its place is free.
 //
 // A client is a role like the others: a pure step function, stepped by a loop, with no clock and no I/O of its own.
@@ -30,7 +31,7 @@ type Config struct {
 	MaxValue    int            // largest value
 	MTU         int            // payload of a frame
 	Alone       bool           // one value a message, as the Kernel Paxos paper has it
-	Retry       paxos.Time     // without a reply after which a value is sent again
+	Retry       paxos.Time     // without a reply after which a value is sent again, at the earliest
 	Lease       paxos.Time     // of the registration with a learner
 	Seed        uint64         // session ids are drawn from it: it must be random
 
@@ -65,10 +66,10 @@ type Client struct {
 	sessions []session
 	values   []byte // a cell of MaxValue bytes for each place of each session's ring
 	byID     map[paxos.ClientID]int
+	open     int // unanswered, of all sessions
 	proposer int
 	learner  int
 	known    bool // the learner answered our registration
-	stopped  bool
 
 	now        paxos.Time
 	out        *paxos.Outbox
@@ -77,9 +78,16 @@ type Client struct {
 	nextHi     paxos.Time
 	renewal    paxos.Time
 	nextScan   paxos.Time
-	resendAt   paxos.Time // everything unanswered is sent again then; never without reason
-	lastReply  paxos.Time
+	resendAt   paxos.Time // what was sent up to refusedAt is sent again then; never without reason
+	refusedAt  paxos.Time // of the last refusal, by the proposer in use
 	lastReason paxos.Reason
+	stopped    bool
+	stoppedAt  paxos.Time
+	quietSince paxos.Time // of the last reply, or since something is unanswered again
+	took       paxos.Time // what values take, smoothed
+	redirected paxos.Time // of the last redirect
+	nextTurn   paxos.Time // no other proposer or learner is tried before
+	turns      int
 	outcome    Outcome
 
 	Counters Counters
@@ -104,6 +112,13 @@ type place struct {
 
 const never paxos.Time = 1<<63 - 1
 
+// What a configuration may ask for: leases travel as milliseconds, and what is unanswered is kept.
+const (
+	minRetry = 1e3
+	minLease = 4e6
+	maxBytes = 4 << 30
+)
+
 // New allocates a client; nothing is allocated afterwards.
 func New(cfg Config, now paxos.Time) (*Client, error) {
 	if len(cfg.Proposers) == 0 || len(cfg.Learners) == 0 {
@@ -123,12 +138,19 @@ func New(cfg Config, now paxos.Time) (*Client, error) {
 	for ring < 4*cfg.Outstanding && ring < paxos.SessionSpan {
 		ring *= 2
 	}
+	if cfg.Retry < minRetry || cfg.Lease < minLease {
+		return nil, fmt.Errorf("client: retry after %d ns, want at least 1 µs, and a lease of %d ns, want at least 4 ms", cfg.Retry, cfg.Lease)
+	}
+	if bytes := cfg.Sessions * ring * cfg.MaxValue; bytes > maxBytes {
+		return nil, fmt.Errorf("client: %d clients with %d outstanding values of %d bytes keep %d MiB, want at most %d: take fewer or smaller ones",
+			cfg.Sessions, cfg.Outstanding, cfg.MaxValue, bytes>>20, maxBytes>>20)
+	}
 	c := &Client{
 		cfg:      cfg,
 		sessions: make([]session, cfg.Sessions),
 		values:   make([]byte, cfg.Sessions*ring*cfg.MaxValue),
 		byID:     make(map[paxos.ClientID]int, cfg.Sessions),
-		resendAt: never, lastReply: now, now: now,
+		resendAt: never, quietSince: now, redirected: now - cfg.Retry, now: now,
 	}
 	seed := cfg.Seed
 	for i := range c.sessions {
@@ -160,6 +182,9 @@ func (c *Client) Submit(s int, value []byte) bool {
 	copy(c.cell(e, e.next), value)
 	e.next++
 	e.open++
+	if c.open++; c.open == 1 {
+		c.quietSince = c.now
+	}
 	c.Counters.Submitted++
 	c.send(e, p)
 	return true
@@ -189,9 +214,7 @@ func (c *Client) Step(now paxos.Time, in []paxos.Message, out *paxos.Outbox) {
 		case paxos.KindBusy:
 			c.onBusy(m)
 		case paxos.KindOK:
-			if m.From == c.cfg.Learners[c.learner] {
-				c.known = true
-			}
+			c.onOK(m)
 		}
 	}
 	c.tick()
@@ -239,7 +262,7 @@ func (c *Client) flush() {
 }
 
 func (c *Client) onReply(m *paxos.Message) {
-	c.lastReply = c.now
+	c.quietSince = c.now
 	for r, rest, ok := paxos.NextReplyRange(m.Data); ok; r, rest, ok = paxos.NextReplyRange(rest) {
 		s, mine := c.byID[r.Client]
 		if !mine {
@@ -260,8 +283,10 @@ func (c *Client) answer(s int, sequence uint64, status paxos.Status) {
 		return
 	}
 	c.outcome = Outcome{Session: s, Sequence: sequence, Status: status, Submitted: p.submitted, Sends: p.sends}
+	c.learn(p, status)
 	p.sequence = 0
 	e.open--
+	c.open--
 	for e.oldest < e.next && e.ring[e.oldest%uint64(len(e.ring))].sequence == 0 {
 		e.oldest++
 	}

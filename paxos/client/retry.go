@@ -4,21 +4,46 @@ import "wirepaxos/paxos"
 
 // How a client finds who leads and who replies, and tries again.
 
-// onBusy turns to the proposer that leads, or waits a little.
+// onBusy turns to the proposer that leads, or waits a little. What a proposer says that is not in use any more is out of date.
 func (c *Client) onBusy(m *paxos.Message) {
 	c.Counters.Refused++
-	c.lastReason = m.Reason
-	c.stopped = m.Reason == paxos.ReasonStopped
+	if m.From != c.Proposer() {
+		return
+	}
+	c.lastReason, c.refusedAt = m.Reason, c.now
+	if c.stopped = m.Reason == paxos.ReasonStopped; c.stopped {
+		c.stoppedAt = c.now
+	}
 	switch m.Reason {
 	case paxos.ReasonNotLeader:
+		// Two proposers may name each other for a while: the second redirect in a row is not followed at once.
 		if c.turnTo(m.Leader) {
-			c.resendAt = c.now
+			c.resendAt = min(c.resendAt, max(c.now, c.redirected+c.cfg.Retry/8))
+			c.redirected, c.nextTurn = c.now, c.now+2*c.cfg.Retry
 		}
 	case paxos.ReasonNoLeader:
 		c.resendAt = min(c.resendAt, c.now+c.cfg.Retry/8)
 	case paxos.ReasonWindowFull:
 		c.resendAt = min(c.resendAt, c.now+c.cfg.Retry/2)
 	}
+}
+
+// learn takes from an answer how long values take, and that a refusal before it is over.
+func (c *Client) learn(p *place, status paxos.Status) {
+	c.took += (c.now - p.submitted - c.took) / 8
+	if status != paxos.StatusDelivered {
+		return
+	}
+	c.lastReason = paxos.ReasonNone
+	if p.sent > c.stoppedAt {
+		c.stopped = false
+	}
+}
+
+// patience is how long after it was sent a value is sent again: the retry time, unless values take longer of late. After an outage they
+// seem to; the bound keeps that short.
+func (c *Client) patience() paxos.Time {
+	return min(max(c.cfg.Retry, 2*c.took), 32*c.cfg.Retry)
 }
 
 func (c *Client) turnTo(leader paxos.NodeID) bool {
@@ -37,9 +62,21 @@ func (c *Client) tick() {
 	c.register()
 	if c.now >= c.resendAt {
 		c.resendAt = never
-		c.scan(0)
+		if c.scan(c.refusedAt) {
+			c.resendAt = c.now + c.cfg.Retry/16
+		}
 	} else if c.now >= c.nextScan {
-		c.scan(c.cfg.Retry)
+		c.nextScan = c.now + c.cfg.Retry/4
+		if c.scan(c.now - c.patience()) {
+			c.nextScan = c.now + c.cfg.Retry/16
+		}
+	}
+}
+
+// onOK takes the learner's answer to a registration. Until the lease is to be renewed it need not be told again.
+func (c *Client) onOK(m *paxos.Message) {
+	if m.Flags&paxos.FlagClient != 0 && m.From == c.Learner() && !c.known {
+		c.known, c.nextHi = true, c.renewal
 	}
 }
 
@@ -65,16 +102,18 @@ func (c *Client) Leave(out *paxos.Outbox) {
 	out.Send(paxos.KindDelete, c.cfg.Learners[c.learner]).Flags = paxos.FlagClient
 }
 
-// scan sends again what has been unanswered for at least age, a bounded number at once. Long silence turns to another proposer and learner.
-func (c *Client) scan(age paxos.Time) {
+// scan sends again what is unanswered and was sent last at until or before, a bounded number at once, and tells whether there is more.
+func (c *Client) scan(until paxos.Time) (more bool) {
 	const most = 512
-	c.nextScan = c.now + c.cfg.Retry/4
 	n, worst := 0, 0
 	for s := range c.sessions {
 		e := &c.sessions[s]
+		if e.open == 0 {
+			continue
+		}
 		for q := e.oldest; q < e.next && n < most; q++ {
 			p := &e.ring[q%uint64(len(e.ring))]
-			if p.sequence == 0 || c.now-p.sent < age {
+			if p.sequence == 0 || p.sent > until {
 				continue
 			}
 			worst = max(worst, p.sends)
@@ -83,23 +122,31 @@ func (c *Client) scan(age paxos.Time) {
 			c.send(e, p)
 		}
 	}
-	if worst >= 3 && c.now-c.lastReply >= 3*c.cfg.Retry {
-		c.turnAway(worst)
+	if n > 0 && c.now-c.quietSince >= c.cfg.Retry {
+		c.known, c.nextHi = false, c.now // the learner may have restarted: then it does not know us
 	}
+	if worst >= 3 && c.now-c.quietSince >= 3*c.cfg.Retry && c.now >= c.nextTurn {
+		c.turnAway()
+	}
+	return n == most
 }
 
-// turnAway tries others in turn: now the next proposer, now the next learner.
-func (c *Client) turnAway(sends int) {
-	if len(c.cfg.Proposers) > 1 && sends%2 == 1 {
+// turnAway tries others in turn: now the next proposer, now the next learner. Each gets time to answer.
+func (c *Client) turnAway() {
+	c.nextTurn = c.now + 2*c.cfg.Retry
+	c.turns++
+	if others := len(c.cfg.Proposers) - 1; others > 0 && (c.turns%2 == 1 || len(c.cfg.Learners) == 1) {
 		c.flush()
 		c.proposer = (c.proposer + 1) % len(c.cfg.Proposers)
 		c.Counters.Redirects++
-	}
-	if len(c.cfg.Learners) > 1 && sends%2 == 0 {
+	} else if len(c.cfg.Learners) > 1 {
 		c.learner = (c.learner + 1) % len(c.cfg.Learners)
 		c.known, c.nextHi, c.renewal = false, c.now, c.now
 		c.Counters.Switches++
+	} else {
+		return
 	}
+	c.refusedAt, c.resendAt = c.now, c.now
 }
 
 // Stopped tells whether the last proposer that answered said that the cluster has stopped.
@@ -107,12 +154,8 @@ func (c *Client) Stopped() bool { return c.stopped }
 
 // Trouble says why nothing moves, for people; "" if something does, or nothing is unanswered.
 func (c *Client) Trouble(now paxos.Time) string {
-	open := 0
-	for s := range c.sessions {
-		open += c.sessions[s].open
-	}
 	switch {
-	case open == 0 || now-c.lastReply < 10*c.cfg.Retry:
+	case c.open == 0 || now-c.quietSince < 10*c.cfg.Retry:
 		return ""
 	case c.lastReason != paxos.ReasonNone:
 		return "the proposer refuses: " + c.lastReason.String()
