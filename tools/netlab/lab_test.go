@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,11 +38,18 @@ func TestUpDownLeavesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				programs = switchPrograms(t, lab)
+				kept := keepNamespaces(t, lab)
 				if _, err := lab.Start("a", sleeper()); err != nil {
 					t.Error(err)
 				}
 				if err := lab.Down(); err != nil {
 					t.Error(err)
+				}
+				for _, fd := range kept {
+					if links := linksIn(t, fd); len(links) != 1 || links[0] != "lo" {
+						t.Errorf("links left at once after down: %v", links)
+					}
+					_ = unix.Close(fd)
 				}
 			}
 			round() // what the runtime opens once is open now
@@ -60,6 +69,94 @@ func TestUpDownLeavesNothing(t *testing.T) {
 			}
 			if _, err := os.Stat(namespacePath("wp-" + spec.Name + "-a")); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("namespace: %v", err)
+			}
+		})
+	}
+}
+
+// keepNamespaces opens all namespaces of a lab, so that they, and what is in them, outlive their names.
+func keepNamespaces(t *testing.T, lab *Lab) (fds []int) {
+	t.Helper()
+	s, err := readState(lab.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range s.namespaces() {
+		fd, err := unix.Open(namespacePath(name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+	}
+	return fds
+}
+
+func linksIn(t *testing.T, namespace int) (names []string) {
+	t.Helper()
+	err := onThread(func() error { return unix.Setns(namespace, unix.CLONE_NEWNET) }, func() error {
+		links, err := netlink.LinkList()
+		for _, link := range links {
+			if link.Type() != "ipip" && link.Type() != "sit" && link.Type() != "gre" { // some kernels put these into every namespace
+				names = append(names, link.Attrs().Name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// Nothing is left to hardware on any end, and links that do not carry are waited for.
+func TestLinks(t *testing.T) {
+	for name, force := range map[string]bool{"direct": false, "switch": true} {
+		t.Run(name, func(t *testing.T) {
+			lab := up(t, Spec{Hosts: hostsNamed("a", "b"), ForceSwitch: force, MTU: 1400})
+			check := func(end string, gro bool) error {
+				features, err := ethtool.NewEthtool()
+				if err != nil {
+					return err
+				}
+				defer features.Close()
+				on, err := features.Features(end)
+				for feature, set := range on {
+					offload := strings.HasPrefix(feature, "tx-checksum") || strings.HasSuffix(feature, "segmentation") ||
+						strings.HasSuffix(feature, "insert")
+					if set && offload || feature == "rx-gro" && set != gro {
+						t.Errorf("%s: %s is %v", end, feature, set)
+					}
+				}
+				link, linkErr := netlink.LinkByName(end)
+				if linkErr == nil && link.Attrs().MTU != 1400 {
+					t.Errorf("%s: MTU %d", end, link.Attrs().MTU)
+				}
+				return errors.Join(err, linkErr)
+			}
+			if err := lab.Do("a", func() error { return check(Interface, force) }); err != nil {
+				t.Error(err)
+			}
+			if force {
+				err := inNamespace(namespaceOf(lab.Name(), switchName), func() error { return check(endName(0), false) })
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			err := lab.Do("a", func() error {
+				link, err := netlink.LinkByName(Interface)
+				if err == nil {
+					err = netlink.LinkSetDown(link)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), quiet)
+			defer cancel()
+			err = lab.Do("b", func() error { return waitUp(ctx, Interface) })
+			if !force && !errors.Is(err, context.DeadlineExceeded) { // behind the switch b's own link still carries
+				t.Errorf("a link that does not carry: %v", err)
 			}
 		})
 	}

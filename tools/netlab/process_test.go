@@ -3,6 +3,7 @@ package netlab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -133,6 +134,17 @@ func TestDownEndsStubbornGroup(t *testing.T) {
 		t.Errorf("down took %v", took)
 	}
 	eventually(t, "both are gone", func() bool { return !first.alive() && !second.alive() })
+}
+
+// What a program leaves behind in its group ends with it.
+func TestGroupEndsWithItsLeader(t *testing.T) {
+	lab := up(t, Spec{Hosts: hostsNamed("a", "b", "c")})
+	out, err := lab.Output(within(t), "a", "sh", "-c", "sleep 1000 >/dev/null & echo $!")
+	var left int
+	if _, scanErr := fmt.Fscan(bytes.NewReader(out), &left); err != nil || scanErr != nil {
+		t.Fatalf("%q: %v", out, errors.Join(err, scanErr))
+	}
+	eventually(t, "it is gone", func() bool { return !identify(left).alive() })
 }
 
 // Programs of another handle end with it, or with the lab.

@@ -236,6 +236,32 @@ func sorted(words string) string {
 	return string(bytes.Join(all, []byte(" ")))
 }
 
+// No frame gets past the programs to the protocols of the switch's namespace, which would count it as dropped.
+func TestNothingReachesTheSwitchItself(t *testing.T) {
+	lab := up(t, Spec{Hosts: hostsNamed("a", "b", "c"), Faults: Faults{DuplicatePPM: million}})
+	if err := lab.Cut("a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	a, c := plug(t, lab, "a", etherTypeTest), plug(t, lab, "c", etherTypeTest)
+	for i := range 10 {
+		a.send(a.frameTo(c.host.MAC, i))
+		a.send(a.frameTo(everyone, i))
+	}
+	if got := c.count(quiet); got[0] != 4 {
+		t.Errorf("got %v", got)
+	}
+	err := inNamespace(namespaceOf(lab.Name(), switchName), func() error {
+		link, err := netlink.LinkByName(endName(0))
+		if err == nil && link.Attrs().Statistics.RxDropped != 0 {
+			t.Errorf("%d frames did", link.Attrs().Statistics.RxDropped)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A frame that is delayed while the way is cut does not arrive, and counts as released.
 func TestCutHoldsForDelayedFrames(t *testing.T) {
 	lab := up(t, Spec{Hosts: hostsNamed("a", "b"), Faults: Faults{DelayPPM: million, Delay: 200 * time.Millisecond}})
@@ -274,7 +300,15 @@ func TestSteering(t *testing.T) {
 		{a.frameTo(to, 1), 1}, {a.frameTo(to, 2), 2}, {a.frameTo(to, 2|1<<16), 2}, {a.frameTo(to, 1|1<<16), 0},
 		{a.frameTo(to, 0x80<<24), 1}, {a.frameTo(to, 3), 0}, {a.frameTo(everyone, 2), 2},
 		{tag(a.frameTo(to, 1)), 1}, {tag(a.frameTo(to, 2)), 2}, {tag(a.frameTo(to, 3)), 0}, {a.frameTo(to, 1)[:14], 0},
+		{nil, 0}, // from here on with a delay: the serving process sends them
+		{a.frameTo(to, 1), 1}, {a.frameTo(to, 3), 0}, {tag(a.frameTo(to, 1)), 1}, {tag(a.frameTo(to, 3)), 0}, {a.frameTo(everyone, 2), 2},
 	} {
+		if step.frame == nil {
+			if err := lab.SetFaults(Faults{DelayPPM: million, Delay: time.Millisecond}); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		before := queueCounts(t, lab, "b", queues)
 		a.send(step.frame)
 		if b.receive(testBound) == nil {
