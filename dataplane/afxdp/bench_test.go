@@ -13,8 +13,9 @@ import (
 	"wirepaxos/dataplane"
 )
 
-// The benchmarks measure two spinning threads, each on a core of its own, over a veth pair in copy mode with a native program. There
-// the sender's sendto runs the whole receive path of the other end, on the sender's core. They are run like this:
+// The benchmarks measure two spinning threads, each on a core of its own, over a veth pair in copy mode with a native
+// program. There the sender's sendto runs the whole receive path of the other end, on the sender's core. They are run like
+// this:
 //
 //	go test -run '^$' -bench . -benchtime 2s -count 5 ./dataplane/afxdp
 

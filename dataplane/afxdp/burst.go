@@ -92,8 +92,8 @@ func (p *Port) refill() {
 	p.fill.publish()
 }
 
-// wakeDriver calls a driver that ran out of cells. It sleeps until then, however many cells we put: the flag is looked at in every
-// RxBurst, not only after a refill.
+// wakeDriver calls a driver that ran out of cells. It sleeps until then, however many cells we put: the flag is looked at
+// in every RxBurst, not only after a refill.
 func (p *Port) wakeDriver() {
 	if p.fill.needWakeup() {
 		p.kickReceive()
@@ -194,8 +194,8 @@ func (p *Port) Flush() {
 
 // kickSend is sendto(2) without a buffer: AF_XDP's call to send what is in the TX ring. It does not block, hence RawSyscall.
 //
-// EBUSY says that a packet was dropped behind the kernel's back (a full receiver), and that the rest waits. EAGAIN, ENOBUFS: later.
-// ENETDOWN, ENXIO: the interface is down or gone, and the packets stay in the ring.
+// EBUSY says that a packet was dropped behind the kernel's back (a full receiver), and that the rest waits. EAGAIN,
+// ENOBUFS: later. ENETDOWN, ENXIO: the interface is down or gone, and the packets stay in the ring.
 func (p *Port) kickSend() {
 	p.counters.TxSyscalls++
 	_, _, p.lastKick = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
@@ -224,9 +224,9 @@ func (p *Port) Free(frames []dataplane.Frame) {
 	}
 }
 
-// Arm readies the port for a sleep in poll(2): cells that were sent are taken back, the fill ring is full, a sleeping driver is called,
-// and what waits to be sent is sent. It answers false if packets are there, or wait to be sent over an interface that is up.
-// While asleep, poll itself keeps sending what is in the TX ring.
+// Arm readies the port for a sleep in poll(2): cells that were sent are taken back, the fill ring is full, a sleeping
+// driver is called, and what waits to be sent is sent. It answers false if packets are there, or wait to be sent over an
+// interface that is up. While asleep, poll itself keeps sending what is in the TX ring.
 func (p *Port) Arm() bool {
 	p.Flush()
 	p.reap()

@@ -53,24 +53,24 @@ var (
 	_ = [0]struct{}([DefaultTxRing & (DefaultTxRing - 1)]struct{}{})
 )
 
-// DefaultBusyRetry is how long Open goes on trying to bind a queue that is busy. The kernel frees a queue some 20 ms after its last
-// socket was closed; on a machine with more threads than cores more than a second was seen.
+// DefaultBusyRetry is how long Open goes on trying to bind a queue that is busy. The kernel frees a queue some 20 ms after
+// its last socket was closed; on a machine with more threads than cores more than a second was seen.
 const DefaultBusyRetry = 3 * time.Second
 
 // PeerAddr is where a peer is. Its place in Config.Peers is its dataplane.Peer.
 //
-// On an ethernet link MAC is needed and names the sender of what is received. Two peers may share a MAC; what comes from it then
-// carries the first one's number. On a udp4 link IP is needed; MAC is taken from the kernel's neighbour table if nil; IP and UDPPort
-// (0: the port's own UDPPort) name the sender.
+// On an ethernet link MAC is needed and names the sender of what is received. Two peers may share a MAC; what comes from it
+// then carries the first one's number. On a udp4 link IP is needed; MAC is taken from the kernel's neighbour table if nil;
+// IP and UDPPort (0: the port's own UDPPort) name the sender.
 type PeerAddr struct {
 	MAC     net.HardwareAddr
 	IP      netip.Addr
 	UDPPort uint16
 }
 
-// BusyPoll asks the kernel to run the driver's receive loop inside our own system calls (Documentation/networking/napi.rst, "Busy
-// polling"), which then are made also when nothing is there. The zero value asks for nothing. It takes effect only with
-// napi_defer_hard_irqs and gro_flush_timeout set on the interface, which is left to whoever owns the machine.
+// BusyPoll asks the kernel to run the driver's receive loop inside our own system calls (Documentation/networking/napi.rst,
+// "Busy polling"), which then are made also when nothing is there. The zero value asks for nothing. It takes effect only
+// with napi_defer_hard_irqs and gro_flush_timeout set on the interface, which is left to whoever owns the machine.
 type BusyPoll struct {
 	Prefer bool // SO_PREFER_BUSY_POLL
 	Micros int  // SO_BUSY_POLL, microseconds; 0 with Prefer: 20

@@ -127,10 +127,12 @@ func TestChildrenDoNotHoldTheQueue(t *testing.T) {
 func TestNoPrivilege(t *testing.T) {
 	newNet(t, 1)
 	ca, _ := ends(LinkEthernet)
-	if got := start(t, child{Config: ca, DropAll: true}).says(t); !contains(got, ErrNoPrivilege.Error()) || !contains(got, "run as root") {
+	got := start(t, child{Config: ca, DropAll: true}).says(t)
+	if !contains(got, ErrNoPrivilege.Error()) || !contains(got, "run as root") {
 		t.Error(got)
 	}
-	if got := start(t, child{Config: ca, DropLocked: true}).says(t); !contains(got, ErrLockedMemory.Error()) || !contains(got, "ulimit -l") {
+	got = start(t, child{Config: ca, DropLocked: true}).says(t)
+	if !contains(got, ErrLockedMemory.Error()) || !contains(got, "ulimit -l") {
 		t.Error(got)
 	}
 	eventually(t, "detaching", func() bool { return attached(t, nameA) == 0 })

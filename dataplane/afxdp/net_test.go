@@ -40,8 +40,8 @@ func needAFXDP(t testing.TB) {
 	}
 }
 
-// newNet gives the calling goroutine a thread in a network namespace of its own with a veth pair of so many queues. Only that goroutine
-// can open ports there. The namespace is gone after the test, and with it all that was left in it.
+// newNet gives the calling goroutine a thread in a network namespace of its own with a veth pair of so many queues. Only
+// that goroutine can open ports there. The namespace is gone after the test, and with it all that was left in it.
 func newNet(t testing.TB, queues int) {
 	t.Helper()
 	needAFXDP(t)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nic is what Open must know of an interface. All of it comes from netlink and ioctl, which speak of the network namespace of the
-// calling thread; sysfs may show another one.
+// nic is what Open must know of an interface. All of it comes from netlink and ioctl, which speak of the network namespace
+// of the calling thread; sysfs may show another one.
 type nic struct {
 	name      string
 	index     int
@@ -24,8 +24,8 @@ type nic struct {
 
 // lookNIC finds the interface and checks that it is up and has the queue.
 //
-// The queue is checked here because not every driver does: binding zero-copy past the last queue of virtio_net succeeds, and the
-// kernel fails later.
+// The queue is checked here because not every driver does: binding zero-copy past the last queue of virtio_net succeeds,
+// and the kernel fails later.
 func lookNIC(name string, queue int) (*nic, *Error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -80,13 +80,15 @@ func (n *nic) attachedProgram() (id uint32, native bool, err error) {
 func (n *nic) firstIPv4() (netip.Addr, *Error) {
 	addrs, err := netlink.AddrList(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: n.index, Name: n.name}}, unix.AF_INET)
 	if err != nil || len(addrs) == 0 {
-		return netip.Addr{}, fault(ErrConfig, err, "give the port its IPv4 address, or the interface one: `ip addr add ADDRESS/24 dev %s`", n.name)
+		return netip.Addr{}, fault(ErrConfig, err,
+			"give the port its IPv4 address, or the interface one: `ip addr add ADDRESS/24 dev %s`", n.name)
 	}
 	ip, _ := netip.AddrFromSlice(addrs[0].IP.To4())
 	return ip, nil
 }
 
-// neighbour is the link address that packets to ip go to: ip's own, or its gateway's. ARP is the kernel's work; we read its table.
+// neighbour is the link address that packets to ip go to: ip's own, or its gateway's. ARP is the kernel's work; we read its
+// table.
 func (n *nic) neighbour(ip netip.Addr) (net.HardwareAddr, *Error) {
 	if mac := n.resolved(ip); mac != nil {
 		return mac, nil
@@ -97,7 +99,8 @@ func (n *nic) neighbour(ip netip.Addr) (net.HardwareAddr, *Error) {
 	}
 	r := routes[0]
 	if r.LinkIndex != n.index {
-		return nil, fault(ErrNoNeighbour, nil, "the route to %v does not go out of %s: change the route, the interface, or give the peer's MAC", ip, n.name)
+		return nil, fault(ErrNoNeighbour, nil,
+			"the route to %v does not go out of %s: change the route, the interface, or give the peer's MAC", ip, n.name)
 	}
 	if gw, ok := netip.AddrFromSlice(r.Gw.To4()); ok && r.Gw != nil {
 		if mac := n.resolved(gw); mac != nil {

@@ -15,7 +15,8 @@ type peerTable struct {
 
 func newPeerTable(n int) peerTable {
 	size := 1 << bits.Len(uint(max(4*n, 8)-1))
-	return peerTable{keys: make([]uint64, size), peers: make([]dataplane.Peer, size), shift: uint(64 - bits.TrailingZeros(uint(size)))}
+	shift := uint(64 - bits.TrailingZeros(uint(size)))
+	return peerTable{keys: make([]uint64, size), peers: make([]dataplane.Peer, size), shift: shift}
 }
 
 // place spreads key over the table: the high bits of a multiplication by 2^64 divided by the golden ratio.

@@ -45,8 +45,8 @@ type driverCounters struct{ invalidTx uint64 }
 
 var _ dataplane.Port = (*Port)(nil)
 
-// Open opens a queue of an interface, both in the network namespace of the calling thread. It fails with an *Error and then leaves
-// nothing behind.
+// Open opens a queue of an interface, both in the network namespace of the calling thread. It fails with an *Error and then
+// leaves nothing behind.
 func Open(config Config) (*Port, error) {
 	p, err := open(config)
 	if err != nil {
@@ -98,7 +98,8 @@ func open(config Config) (*Port, *Error) {
 }
 
 // bindFlags turns the mode into flags of bind(2). Without flags the kernel takes zero-copy if the driver has it. A generic
-// program sees packets after the driver copied them, so that a zero-copy socket behind it would see none: then copy is the only way.
+// program sees packets after the driver copied them, so that a zero-copy socket behind it would see none: then copy is the
+// only way.
 func bindFlags(c *Config, s *steering) (uint16, *Error) {
 	switch {
 	case c.Mode == ModeZeroCopy && !s.native:
@@ -236,8 +237,9 @@ func (p *Port) Counters() *dataplane.Counters { return &p.counters }
 // FD is the socket.
 func (p *Port) FD() int { return p.fd }
 
-// RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused, which are added to
-// TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning loop may call it.
+// RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused,
+// which are added to TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
+// loop may call it.
 func (p *Port) RefreshDriverCounters() error {
 	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
 	if err != nil {

@@ -20,7 +20,8 @@ const (
 	maxKeys      = 256
 )
 
-// A key is what the program sees in a packet: two bits of kind, 12 of VLAN id, 48 of EtherType, or of IPv4 destination and UDP port.
+// A key is what the program sees in a packet: two bits of kind, 12 of VLAN id, 48 of EtherType, or of IPv4 destination and
+// UDP port.
 const (
 	keyRaw       = 1
 	keyUDP4      = 2
@@ -51,8 +52,8 @@ func mapSpecs(queues int) []*ebpf.MapSpec {
 	}
 }
 
-// programSpec is the XDP program: a packet with the key of its queue goes to the queue's socket; one with the key of another queue, or
-// of a queue whose socket is gone, is counted and passed to the kernel, like everything else.
+// programSpec is the XDP program: a packet with the key of its queue goes to the queue's socket; one with the key of
+// another queue, or of a queue whose socket is gone, is counted and passed to the kernel, like everything else.
 func programSpec(sockets, queues, keys, unsteered int) *ebpf.ProgramSpec {
 	ins := append(loadKey(), steer(sockets, queues)...)
 	ins = append(ins, countUnsteered(keys, unsteered)...)

@@ -10,8 +10,8 @@ import (
 	"wirepaxos/dataplane/header"
 )
 
-// kernel plays the other side of the rings in plain memory, so that what only some drivers do can be tested on any machine: a TX ring
-// that needs no kick, a driver that ran out of cells and sleeps.
+// kernel plays the other side of the rings in plain memory, so that what only some drivers do can be tested on any machine:
+// a TX ring that needs no kick, a driver that ran out of cells and sleeps.
 type kernel struct {
 	p    *Port
 	fill uint32 // its consumer index of the fill ring
@@ -134,7 +134,8 @@ func TestKickOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-// A driver that ran out of cells sets the fill ring's flag and sleeps. It must be called also when the cells came before the flag.
+// A driver that ran out of cells sets the fill ring's flag and sleeps. It must be called also when the cells came before
+// the flag.
 func TestFillRingWakeUp(t *testing.T) {
 	p, k := newFake(t)
 	var frames [8]dataplane.Frame
@@ -405,4 +406,40 @@ func TestPeerTable(t *testing.T) {
 	if none.find(5) != dataplane.NoPeer {
 		t.Fatal("an empty table has a peer")
 	}
+}
+
+// Whatever comes from the wire, a burst neither panics nor hands out a byte beyond the packet, and no cell is lost.
+func FuzzRxBurst(f *testing.F) {
+	f.Add(packet(f, []byte("payload")), false)
+	udp := header.Link{Kind: header.UDP4, MAC: macB, IP: ipB, Port: 7001}
+	tmpl, err := udp.Template(header.Addr{MAC: macA, IP: ipA, Port: 7000})
+	must(f, err)
+	datagram := make([]byte, tmpl.Len()+7)
+	tmpl.Put(datagram, 7)
+	f.Add(datagram, true)
+	p, k := newFake(f)
+	raw := p.link
+	f.Fuzz(func(t *testing.T, bytes []byte, viaUDP bool) {
+		bytes = bytes[:min(len(bytes), maxPacket)]
+		p.link = raw
+		if viaUDP {
+			p.link = header.Link{Kind: header.UDP4, MAC: macA, IP: ipA, Port: 7000}
+			p.peers = newPeerTable(1)
+			p.peers.add(p.link.Key(header.Addr{IP: ipB, Port: 7001}), 0)
+		} else {
+			p.peers = newPeerTable(1)
+			p.peers.add(macB.Key(), 0)
+		}
+		if !k.deliver(bytes) {
+			t.Fatal("a cell was lost")
+		}
+		var frames [2]dataplane.Frame
+		n := p.RxBurst(frames[:])
+		if n == 1 && cap(frames[0].Data) > len(bytes) {
+			t.Fatalf("%d bytes of a packet of %d", cap(frames[0].Data), len(bytes))
+		}
+		p.Free(frames[:n])
+		p.pollEmpty(1)
+		expectCells(t, p)
+	})
 }

@@ -23,8 +23,8 @@ func onQueue(c Config, queue int) Config {
 	return c
 }
 
-// Two processes share one interface and one program. The death of the one that attached it disturbs the other not at all; the death
-// of both, by kill -9, detaches it.
+// Two processes share one interface and one program. The death of the one that attached it disturbs the other not at all;
+// the death of both, by kill -9, detaches it.
 func TestProcessesShareAnInterface(t *testing.T) {
 	newNet(t, 2)
 	ca, cb := ends(LinkEthernet)
@@ -68,8 +68,8 @@ func expectEcho(t *testing.T, p *Port) {
 	exchange(t, p, p)
 }
 
-// Processes that start at the same moment agree on one program, whoever attaches it; and one that starts while the last one ends
-// attaches its own.
+// Processes that start at the same moment agree on one program, whoever attaches it; and one that starts while the last one
+// ends attaches its own.
 func TestProcessesRace(t *testing.T) {
 	const processes, rounds = 4, 5
 	newNet(t, processes)

@@ -15,13 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file holds all that is owed to github.com/asavie/xdp, which creates the socket, registers the UMEM, sizes the rings and binds.
-// What we do around it, and why:
+// This file holds all that is owed to github.com/asavie/xdp, which creates the socket, registers the UMEM, sizes the rings and
+// binds. What we do around it, and why:
 //
 //   - Its bind flags are a package variable: opens are serialised by openLock.
-//   - It creates the descriptor without close-on-exec: a child started meanwhile would keep the queue. syscall.ForkLock holds children back.
-//   - It maps the four rings and never unmaps them, neither in Close nor when bind fails. A mapping keeps the socket, and the socket
-//     its queue, for the life of the process. We need none of them, having mapped the rings ourselves, and unmap them at once.
+//   - It creates the descriptor without close-on-exec: a child started meanwhile would keep the queue. syscall.ForkLock holds
+//     children back.
+//   - It maps the four rings and never unmaps them, neither in Close nor when bind fails. A mapping keeps the socket, and the
+//     socket its queue, for the life of the process. We map the rings ourselves, need none of its mappings, and unmap them at once.
 //   - It reports kernel errors as text only: errnoOf reads them back.
 //   - Its methods for the rings are not used at all. FD, GetFrame (the whole UMEM, once) and Close are.
 
@@ -200,8 +201,8 @@ func (s *socket) setUp(c *Config, o *unix.XDPMmapOffsets) error {
 		return fmt.Errorf("read XDP_OPTIONS: %w", err)
 	}
 	s.zeroCopy = got&unix.XDP_OPTIONS_ZEROCOPY != 0
-	// Best effort, both: an older kernel sends 32 packets a kick, and Flush asks again; a full send buffer (each packet in flight is
-	// charged to it in copy mode) makes a kick stop early, and Flush asks again.
+	// Best effort, both: an older kernel sends 32 packets a kick, and Flush asks again; a full send buffer (each packet in
+	// flight is charged to it in copy mode) makes a kick stop early, and Flush asks again.
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, c.TxRing)
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, c.TxRing*2*CellSize)
 	return nil

@@ -15,8 +15,9 @@ import (
 
 // steering is our part of the XDP program on an interface: descriptors of its link and of its maps.
 //
-// One program serves all processes on the interface. The first attaches it by a bpf_link; the others find the link and hold a descriptor
-// on it as well. The kernel counts: when the last descriptor is closed, by Close or by the death of its process, it detaches the program.
+// One program serves all processes on the interface. The first attaches it by a bpf_link; the others find the link and hold
+// a descriptor on it as well. The kernel counts: when the last descriptor is closed, by Close or by the death of its
+// process, it detaches the program.
 type steering struct {
 	link      link.Link
 	sockets   *ebpf.Map
@@ -135,8 +136,8 @@ func joinSteering(n *nic, id ebpf.ProgramID, native bool) (_ *steering, err erro
 		return nil, fmt.Errorf("read XDP program %d on the interface: %w", id, err)
 	}
 	if info.Name != programName {
-		return nil, fault(ErrForeign, nil, "program %q (id %d) is not ours and stays: stop what attached it, run `ip link set dev %s xdp off` if nothing does, or take another interface",
-			info.Name, id, n.name)
+		return nil, fault(ErrForeign, nil, "program %q (id %d) is not ours and stays: stop what attached it, "+
+			"run `ip link set dev %s xdp off` if nothing runs, or take another interface", info.Name, id, n.name)
 	}
 	s := &steering{native: native}
 	if !native {
@@ -157,8 +158,8 @@ func joinSteering(n *nic, id ebpf.ProgramID, native bool) (_ *steering, err erro
 	return s, nil
 }
 
-// findLink finds the link of a program by asking every link of the machine. The program's id is unique; an interface's index is not, across
-// network namespaces.
+// findLink finds the link of a program by asking every link of the machine. The program's id is unique; an interface's
+// index is not, across network namespaces.
 func findLink(id ebpf.ProgramID) (link.Link, error) {
 	it := new(link.Iterator)
 	defer it.Close()
@@ -253,8 +254,8 @@ func (s *steering) countUnsteered() (uint64, error) {
 	return sum, nil
 }
 
-// closeDescriptors gives up our share of the program. The socket need not be taken out of the map first: when it is closed, the kernel
-// does it, and packets for its queue are passed on from then on.
+// closeDescriptors gives up our share of the program. The socket need not be taken out of the map first: when it is closed,
+// the kernel does it, and packets for its queue are passed on from then on.
 func (s *steering) closeDescriptors() {
 	for _, m := range []*ebpf.Map{s.sockets, s.queues, s.keys, s.unsteered} {
 		if m != nil {

@@ -18,8 +18,8 @@ func giveAddress(t *testing.T, name string, ip netip.Addr) {
 	must(t, netlink.AddrAdd(byName(t, name), &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(24, 32)}}))
 }
 
-// What is not ours goes on to the kernel: a UDP datagram to another port reaches a kernel socket on the same interface, one to our
-// port the AF_XDP socket.
+// What is not ours goes on to the kernel: a UDP datagram to another port reaches a kernel socket on the same interface, one
+// to our port the AF_XDP socket.
 func TestRestGoesToTheKernel(t *testing.T) {
 	newNet(t, 1)
 	giveAddress(t, nameA, ipA)
@@ -40,7 +40,8 @@ func TestRestGoesToTheKernel(t *testing.T) {
 		tmpl.Put(packet, len(payload))
 		must(t, inject(packet))
 	}
-	// The kernel drops packets from an address that it would not route back through the same interface: ipB is on the pair's network.
+	// The kernel drops packets from an address that it would not route back through the same interface: ipB is on the
+	// pair's network.
 	say(7100, "theirs")
 	must(t, kernelSocket.SetReadDeadline(time.Now().Add(patience)))
 	buf := make([]byte, 64)
@@ -118,7 +119,8 @@ func TestGenericFallback(t *testing.T) {
 	must(t, netlink.LinkDel(byName(t, nameA)))
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.NumRxQueues, attrs.NumTxQueues, attrs.HardwareAddr = nameA, 1, 1, macA[:]
-	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerHardwareAddr: macB[:], PeerNumRxQueues: 2, PeerNumTxQueues: 2}))
+	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerHardwareAddr: macB[:],
+		PeerNumRxQueues: 2, PeerNumTxQueues: 2}))
 	must(t, netlink.LinkSetUp(byName(t, nameA)))
 	must(t, netlink.LinkSetUp(byName(t, nameB)))
 	ca, cb := ends(LinkEthernet)
@@ -161,9 +163,11 @@ func TestNeighbours(t *testing.T) {
 	}
 	t.Log(err)
 	index := byName(t, nameA).Attrs().Index
-	must(t, netlink.NeighAdd(&netlink.Neigh{LinkIndex: index, State: netlink.NUD_PERMANENT, IP: ipB.AsSlice(), HardwareAddr: macB[:]}))
+	must(t, netlink.NeighAdd(&netlink.Neigh{LinkIndex: index, State: netlink.NUD_PERMANENT,
+		IP: ipB.AsSlice(), HardwareAddr: macB[:]}))
 	far, network := netip.MustParseAddr("10.77.0.1"), net.IPv4(10, 77, 0, 0)
-	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: &net.IPNet{IP: network, Mask: net.CIDRMask(24, 32)}, Gw: ipB.AsSlice()}))
+	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: ipB.AsSlice(),
+		Dst: &net.IPNet{IP: network, Mask: net.CIDRMask(24, 32)}}))
 	ca.Peers = append(ca.Peers, PeerAddr{IP: far})
 	a, b := openPort(t, ca), openPort(t, cb)
 	exchange(t, a, b)
@@ -261,7 +265,7 @@ func TestSystemCallsPerBurst(t *testing.T) {
 			if c := b.Counters(); c.Syscalls() > bursts {
 				t.Errorf("b: %d system calls in %d bursts", c.Syscalls(), bursts)
 			}
-			t.Logf("a %d, b %d system calls in %d and %d bursts of up to %d", a.Counters().Syscalls(), b.Counters().Syscalls(), rounds, bursts, burst)
+			t.Logf("system calls: a %d in %d bursts, b %d in %d", a.Counters().Syscalls(), rounds, b.Counters().Syscalls(), bursts)
 		})
 	}
 }

@@ -26,8 +26,8 @@ func (r *txRing) put(addr uint64, length int) {
 	r.next++
 }
 
-// publish shows the kernel what was put. The store is a full barrier: the kernel sets need_wakeup and then looks at the index once
-// more, we store the index and then look at the flag, so that one of the two sees the other.
+// publish shows the kernel what was put. The store is a full barrier: the kernel sets need_wakeup and then looks at the
+// index once more, we store the index and then look at the flag, so that one of the two sees the other.
 func (r *txRing) publish() {
 	if r.published != r.next {
 		r.published = r.next

@@ -39,9 +39,10 @@ type ringMemory struct {
 
 // mapRing maps a ring of fd with n entries of entrySize bytes.
 //
-// Sound because: the kernel laid the ring out at these offsets for n entries (XDP_MMAP_OFFSETS, and the size that was set by setsockopt),
-// page-aligned, indices on 4 and entries on 8 bytes; mmap would have failed for a longer range; the memory is not the Go heap's
-// and lives until unmap, after which nothing of ringMemory is used. atomic.Uint32 is one uint32 with no other state.
+// Sound because: the kernel laid the ring out at these offsets for n entries (XDP_MMAP_OFFSETS, and the size that was set
+// by setsockopt), page-aligned, indices on 4 and entries on 8 bytes; mmap would have failed for a longer range; the memory
+// is not the Go heap's and lives until unmap, after which nothing of ringMemory is used. atomic.Uint32 is one uint32 with
+// no other state.
 func mapRing(fd int, offset int64, o unix.XDPRingOffset, n, entrySize int) (ringMemory, error) {
 	size := ringBytes(o, n, entrySize)
 	memory, err := unix.Mmap(fd, offset, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
@@ -75,8 +76,8 @@ func (r *ringMemory) unmap() {
 
 // unmapForeign ends a mapping that package syscall made for someone else, of exactly length bytes at address.
 //
-// Sound because the slice is made only to name the mapping to syscall.Munmap, which looks it up among its own by its last byte and refuses
-// what it does not know; nothing reads or writes through it.
+// Sound because the slice is made only to name the mapping to syscall.Munmap, which looks it up among its own by its last
+// byte and refuses what it does not know; nothing reads or writes through it.
 func unmapForeign(address uintptr, length int) error {
 	p := *(*unsafe.Pointer)(unsafe.Pointer(&address))
 	return syscall.Munmap(unsafe.Slice((*byte)(p), length))

@@ -15,7 +15,9 @@ const (
 	Faults            // number of kinds
 )
 
-var faultNames = [Faults]string{"ok", "short", "bad address", "bad type", "bad VLAN", "bad IP header", "bad checksum", "bad length"}
+var faultNames = [Faults]string{
+	"ok", "short", "bad address", "bad type", "bad VLAN", "bad IP header", "bad checksum", "bad length",
+}
 
 func (f Fault) String() string {
 	if f < Faults {
@@ -24,8 +26,8 @@ func (f Fault) String() string {
 	return "unknown fault"
 }
 
-// Parse checks the headers of packet. Without a fault the payload is packet[begin:end], not empty, and key is the sender's (Link.Key).
-// A Raw payload may be followed by the padding that Ethernet adds to short packets; a UDP4 payload is exact.
+// Parse checks the headers of packet. Without a fault the payload is packet[begin:end], not empty, and key is the sender's
+// (Link.Key). A Raw payload may be followed by the padding that Ethernet adds to short packets; a UDP4 payload is exact.
 //
 // The UDP checksum is not verified: between interfaces of one host it is left to be finished by hardware that is not there,
 // and the payload carries one of its own.

@@ -48,9 +48,9 @@ func (l *Link) Template(peer Addr) (Template, error) {
 
 // putUDP4 writes the IPv4 and UDP headers, all but what depends on the length.
 //
-// The identification stays 0: with "do not fragment" set a datagram is atomic and needs none (RFC 6864, 4.1). The UDP checksum stays 0,
-// "none", which IPv4 allows (RFC 768): the frames carry a checksum of their own over the whole payload, and a second one would
-// read every byte again.
+// The identification stays 0: with "do not fragment" set a datagram is atomic and needs none (RFC 6864, 4.1). The UDP
+// checksum stays 0, "none", which IPv4 allows (RFC 768): the frames carry a checksum of their own over the whole payload,
+// and a second one would read every byte again.
 func (t *Template) putUDP4(l *Link, peer Addr) {
 	t.ip = l.LinkLen()
 	ip := IPv4(t.bytes[t.ip:])

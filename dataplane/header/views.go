@@ -16,7 +16,8 @@ const (
 	// MaxLen is the longest run of headers that a link writes: Ethernet, one tag, IPv4, UDP.
 	MaxLen = EthernetLen + TagLen + IPv4Len + UDPLen
 
-	// MinPacket is the shortest packet that Ethernet carries, without the check sequence that the hardware adds (IEEE 802.3, 4A.4.2).
+	// MinPacket is the shortest packet that Ethernet carries, without the check sequence that the hardware adds (IEEE
+	// 802.3, 4A.4.2).
 	MinPacket = 60
 )
 
@@ -85,7 +86,8 @@ func (h IPv4) SetChecksum(sum uint16) { binary.BigEndian.PutUint16(h[10:], sum) 
 // IsFragment reports a piece of a larger datagram: more to come, or not the first one.
 func (h IPv4) IsFragment() bool { return binary.BigEndian.Uint16(h[6:])&0x3FFF != 0 }
 
-// Sum is the ones' complement sum of the header without options, folded to 16 bits: 0xFFFF when its checksum is right (RFC 1071).
+// Sum is the ones' complement sum of the header without options, folded to 16 bits: 0xFFFF when its checksum is right (RFC
+// 1071).
 func (h IPv4) Sum() uint16 {
 	_ = h[IPv4Len-1]
 	sum := uint32(0)
