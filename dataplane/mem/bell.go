@@ -57,26 +57,32 @@ func fifoPaths(ring string) []string {
 }
 
 // openFifos opens both doorbells of a shared ring, and makes those that are missing. Opened for reading and writing, a FIFO neither
-// waits for its other end nor ends with it (fifo(7)).
+// waits for its other end nor ends with it (fifo(7)). If it fails it removes what it made.
 func openFifos(ring string, side Side) (bell, error) {
 	var fds [2]int
+	var undo []func()
 	for i, path := range fifoPaths(ring) {
-		fd, err := openFifo(path)
+		made := unix.Mkfifo(path, 0o600)
+		if made == nil {
+			undo = append(undo, func() { unix.Unlink(path) })
+		}
+		var err error
+		if made != nil && !errors.Is(made, unix.EEXIST) {
+			err = fmt.Errorf("mem: doorbell %s: make a FIFO: %w: choose a directory on tmpfs or a local disk", path, made)
+		} else if fds[i], err = openFifo(path); err == nil {
+			undo = append(undo, func() { unix.Close(fds[i]) })
+		}
 		if err != nil {
-			if i == 1 {
-				unix.Close(fds[0])
+			for _, u := range undo {
+				u()
 			}
 			return bell{}, err
 		}
-		fds[i] = fd
 	}
 	return bell{mine: fds[side], peers: fds[1-side]}, nil
 }
 
 func openFifo(path string) (int, error) {
-	if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
-		return -1, fmt.Errorf("mem: doorbell %s: make a FIFO: %w: choose a directory on tmpfs or a local disk", path, err)
-	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("mem: doorbell %s: open: %w: remove it if nobody needs it, or choose another name", path, err)

@@ -234,12 +234,11 @@ func (f *sharedFile) otherForm(have [4]uint64, l layout) error {
 		"or stop both and remove the file", f.path, have[1], have[2], want[1], want[2])
 }
 
-// enter begins an incarnation. Whatever the last one left in the side's words is taken back before the new generation shows.
+// enter begins an incarnation. The last one's word ready is taken back before the new generation shows; its indices may stay, since they carry
+// their session.
 func (p *Port) enter() {
 	p.me.generation.Store(0)
 	p.me.ready.Store(0)
-	p.me.sent.Store(0)
-	p.me.returned.Store(0)
 	p.me.asleep.Store(0)
 	p.me.pid.Store(uint64(os.Getpid()))
 	last := word(p.file.memory, atLastGen)
@@ -274,7 +273,7 @@ func (p *Port) leave() error {
 	return errors.Join(append(gone, f.abandon())...)
 }
 
-// abandon lets go of everything as the kernel does when a process dies: nothing is said to the peer. What a start that failed made is
+// abandon lets go of everything as the kernel does when a process dies: nothing is said to the peer. A file made by a start that failed is
 // removed.
 func (f *sharedFile) abandon() error {
 	var err error
@@ -283,9 +282,7 @@ func (f *sharedFile) abandon() error {
 		f.memory = nil
 	}
 	if f.fresh {
-		for _, path := range append(fifoPaths(f.path), f.path) {
-			unix.Unlink(path)
-		}
+		unix.Unlink(f.path)
 	}
 	if e := unix.Close(f.fd); e != nil || err != nil {
 		return fmt.Errorf("mem: ring %s: close: %w", f.path, errors.Join(err, e))

@@ -51,6 +51,31 @@ func checkHold(t *testing.T, p *Pair) {
 	expectFlow(t, p)
 }
 
+// checkHoldAll: a receiver may hold all that it gets, until the port has no more to give; when it frees them all flows again.
+func checkHoldAll(t *testing.T, p *Pair) {
+	tries := 2 * (len(freed(t, p.A)) + len(freed(t, p.B)))
+	var held []dataplane.Frame
+	var frames [8]dataplane.Frame
+	last := uint64(0)
+	for seq := range uint64(tries) {
+		trySend(p.A, p.AtoB, seq+1, short(seq))
+		held = append(held, frames[:p.B.RxBurst(frames[:])]...)
+		p.B.Flush()
+	}
+	if len(held) < minCells/4 || len(held) > tries {
+		t.Fatalf("%d frames came of %d", len(held), tries)
+	}
+	for i := range held {
+		seq, err := unstamp(held[i].Data, p.Pad)
+		if err != nil || seq <= last {
+			t.Fatalf("behind held frame %d is %d (%v)", last, seq, err)
+		}
+		last = seq
+	}
+	p.B.Free(held)
+	expectFlow(t, p)
+}
+
 // freed takes all empty cells of a port and gives them back; the result serves for counting.
 func freed(t *testing.T, port dataplane.Port) []dataplane.Frame {
 	t.Helper()

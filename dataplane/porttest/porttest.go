@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) *Pair) {
 		{"bursts", checkBursts},
 		{"lengths", checkLengths},
 		{"hold", checkHold},
+		{"hold-all", checkHoldAll},
 		{"partial-free", checkPartialFree},
 		{"keep-the-rest", checkKeepTheRest},
 		{"full", checkFull},

@@ -180,7 +180,7 @@ func TestSendingVector(t *testing.T) {
 		t.Fatalf("Alloc gave %d", n)
 	}
 	for i := range frames {
-		frames[i].Peer, frames[i].Data = 0, frames[i].Data[:1]
+		frames[i].Peer, frames[i].Data = 0, append(frames[i].Data, byte(i))
 	}
 	if n := a.TxBurst(frames); n != maxVector || a.Counters().TxFull != 10 {
 		t.Fatalf("took %d, TxFull %d", n, a.Counters().TxFull)
@@ -192,7 +192,7 @@ func TestSendingVector(t *testing.T) {
 		t.Fatalf("took %d of the rest", n)
 	}
 	for i := range a.tx.tail - a.tx.head {
-		if want := uint32(frames[100+i].Cell); a.tx.cells[a.tx.head+i] != want || *a.tx.iovs[a.tx.head+i].Base != frames[100+i].Data[0] {
+		if want := uint32(frames[100+i].Cell); a.tx.cells[a.tx.head+i] != want || a.tx.iovs[a.tx.head+i].Base != &frames[100+i].Data[0] {
 			t.Fatalf("entry %d is cell %d, not %d", i, a.tx.cells[a.tx.head+i], want)
 		}
 	}
