@@ -23,9 +23,10 @@ const childEnv = "WIREPAXOS_AFXDP_TEST_CHILD"
 
 // child is what such a process shall do: open a port, say "open MODE" or the error, and echo until its standard input ends.
 type child struct {
-	Config     Config
-	DropAll    bool // of all capabilities
-	DropLocked bool // of CAP_IPC_LOCK, with 64 KiB of memory to lock
+	Config    Config
+	Drop      []int // capabilities that it gives up first
+	DropAll   bool
+	LockedKiB uint64 // memory that it may lock without CAP_IPC_LOCK; 0: as before
 }
 
 func TestMain(m *testing.M) {
@@ -81,20 +82,24 @@ func (c *child) run() int {
 
 // drop gives up capabilities of this thread.
 func (c *child) drop() error {
-	if !c.DropAll && !c.DropLocked {
+	if !c.DropAll && len(c.Drop) == 0 {
 		return nil
+	}
+	if c.LockedKiB != 0 {
+		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: c.LockedKiB << 10, Max: c.LockedKiB << 10}); err != nil {
+			return err
+		}
 	}
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	if c.DropLocked {
-		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 64 << 10, Max: 64 << 10}); err != nil {
-			return err
-		}
+	if !c.DropAll {
 		if err := unix.Capget(&head, &data[0]); err != nil {
 			return err
 		}
-		data[0].Effective &^= 1 << unix.CAP_IPC_LOCK
-		data[0].Permitted &^= 1 << unix.CAP_IPC_LOCK
+		for _, n := range c.Drop {
+			data[n/32].Effective &^= 1 << (n % 32)
+			data[n/32].Permitted &^= 1 << (n % 32)
+		}
 		data[0].Inheritable = 0
 		data[1].Inheritable = 0
 	}

@@ -124,18 +124,26 @@ func TestChildrenDoNotHoldTheQueue(t *testing.T) {
 	exchange(t, openPort(t, ca), openPort(t, cb))
 }
 
+// Whatever privilege is missing, wherever on the way it is noticed, the answer says so.
 func TestNoPrivilege(t *testing.T) {
-	newNet(t, 1)
+	newNet(t, 2)
 	ca, _ := ends(LinkEthernet)
-	got := start(t, child{Config: ca, DropAll: true}).says(t)
-	if !contains(got, ErrNoPrivilege.Error()) || !contains(got, "run as root") {
-		t.Error(got)
+	refused := func(c child, kind error, advice string) {
+		t.Helper()
+		got := start(t, c).says(t)
+		t.Log(got)
+		if !contains(got, kind.Error()) || !contains(got, advice) {
+			t.Errorf("%s; want %q and %q", got, kind, advice)
+		}
 	}
-	got = start(t, child{Config: ca, DropLocked: true}).says(t)
-	if !contains(got, ErrLockedMemory.Error()) || !contains(got, "ulimit -l") {
-		t.Error(got)
-	}
+	refused(child{Config: ca, DropAll: true}, ErrNoPrivilege, "run as root")
+	refused(child{Config: ca, Drop: []int{unix.CAP_NET_RAW}}, ErrNoPrivilege, "run as root")
+	refused(child{Config: ca, Drop: []int{unix.CAP_BPF, unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN}}, ErrNoPrivilege, "run as root")
+	refused(child{Config: ca, Drop: []int{unix.CAP_IPC_LOCK}, LockedKiB: 64}, ErrLockedMemory, "ulimit -l")
 	eventually(t, "detaching", func() bool { return attached(t, nameA) == 0 })
+	openPort(t, ca)
+	other := onQueue(ca, 1) // joining needs the right to open what another process made
+	refused(child{Config: other, Drop: []int{unix.CAP_SYS_ADMIN}}, ErrNoPrivilege, "run as root")
 }
 
 // A kernel without AF_XDP is not at hand; what its socket(2) answers is.

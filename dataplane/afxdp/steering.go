@@ -53,7 +53,7 @@ func openSteering(n *nic) (*steering, *Error) {
 	case errors.As(err, &known):
 		return nil, known
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return nil, noPrivilege(err)
+		return nil, noPrivilege(rootOf(err)) // what the library adds is about another limit
 	}
 	return nil, fault(ErrProgram, err, "`ip link show dev %s` shows what is attached", n.name)
 }
