@@ -221,19 +221,13 @@ func (w *watch) trouble() (text string) {
 
 // finished tells whether the load is over.
 func (w *watch) finished() (over bool) {
-	read := func() { over = w.load.Finished() }
-	if ended := w.p.Loop().Inspect(read); ended != nil {
-		read()
-	}
+	w.p.Inspect(func() { over = w.load.Finished() })
 	return over
 }
 
 // result is what the client measured so far. It holds the loop up: for the end of a run.
 func (w *watch) result() (r bench.ClientResult, err error) {
-	read := func() { r, err = w.load.Result(w.id) }
-	if ended := w.p.Loop().Inspect(read); ended != nil {
-		read()
-	}
+	w.p.Inspect(func() { r, err = w.load.Result(w.id) })
 	return r, err
 }
 

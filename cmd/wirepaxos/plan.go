@@ -27,6 +27,7 @@ type planConfig struct {
 	link                           cluster.Link
 	batch                          cluster.Batch
 	idle                           cluster.Idle
+	clientApart                    bool // in a process and on a host of its own, whatever the layout
 }
 
 // plan is a cluster on one machine: nodes, and which of them share a process and a host.
@@ -111,6 +112,9 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 	switch p.layout {
 	case layoutPacked:
 		p.procs = []proc{{nodes: acceptors}, {nodes: others}}
+		if last := len(others) - 1; c.clientApart {
+			p.procs = []proc{{nodes: acceptors}, {nodes: others[:last]}, {nodes: others[last:]}}
+		}
 	case layoutProcessPerRole, layoutSharedNIC:
 		single(acceptors)
 		single(others)

@@ -23,7 +23,8 @@ import (
 // running is a planned cluster whose processes run, in a lab of network namespaces or on the loopback address.
 type running struct {
 	plan    *plan
-	dir     string      // of this run: cluster file, state, control sockets
+	dir     string      // made for this run and removed with it; "" where place is somebody else's
+	place   string      // where cluster file, state and control sockets are
 	lab     *netlab.Lab // nil on loopback
 	self    string      // our own program
 	procs   []*child
@@ -92,6 +93,7 @@ func build(ctx context.Context, p *plan, name string, faults netlab.Faults, loop
 	if r.dir, err = os.MkdirTemp("", "wirepaxos-"+name+"-"); err != nil {
 		return nil, err
 	}
+	r.place = r.dir
 	if loopback != 0 {
 		err = p.loopback(loopback)
 	} else {
@@ -109,8 +111,8 @@ func build(ctx context.Context, p *plan, name string, faults netlab.Faults, loop
 	return r, os.WriteFile(r.config(), p.file.Encode(), 0o600)
 }
 
-func (r *running) config() string { return filepath.Join(r.dir, "cluster.toml") }
-func (r *running) state() string  { return filepath.Join(r.dir, "state") }
+func (r *running) config() string { return filepath.Join(r.place, "cluster.toml") }
+func (r *running) state() string  { return filepath.Join(r.place, "state") }
 
 // start starts the process of each endpoint, the client's last and with extra flags; with no extra flags it is left out.
 func (r *running) start(clientFlags []string) error {
@@ -150,7 +152,7 @@ func (r *running) child(i int, q proc, clientFlags []string) *child {
 		words = append(words, strconv.Itoa(int(id)))
 	}
 	list := strings.Join(words, ",")
-	c := &child{proc: q, name: fmt.Sprintf("%v %s", first, list), socket: filepath.Join(r.dir, fmt.Sprintf("p%d.sock", i+1)), done: make(chan struct{})}
+	c := &child{proc: q, name: fmt.Sprintf("%v %s", first, list), socket: filepath.Join(r.place, fmt.Sprintf("p%d.sock", i+1)), done: make(chan struct{})}
 	c.args = []string{first.Names()[0], "--config", r.config(), "--id", list, "--state-dir", r.state(), "--control", c.socket, "--check"}
 	if isClient {
 		c.args = append(c.args, clientFlags...)

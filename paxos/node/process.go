@@ -25,6 +25,7 @@ type Process struct {
 	started  time.Time
 	idle     dataplane.IdleKind
 
+	ended      chan struct{} // closed when Run is over
 	background sync.WaitGroup
 	once       sync.Once
 }
@@ -35,7 +36,7 @@ func Open(s Spec) (p *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &Process{spec: s, endpoint: local, started: time.Now()}
+	p = &Process{spec: s, endpoint: local, started: time.Now(), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.release()
@@ -167,6 +168,7 @@ func (p *Process) Run() error {
 	close(p.node.rounds.asked)
 	close(p.node.notices)
 	p.background.Wait()
+	close(p.ended)
 	return err
 }
 
@@ -220,3 +222,19 @@ func (p *Process) Ports() (ports []PortStatus) {
 	}
 	return ports
 }
+
+// Inspect runs fn between two cycles of the loop, or, once the loop has ended, at once: what fn reads belongs to nobody else meanwhile. A loop
+// that hangs is a broken invariant.
+func (p *Process) Inspect(fn func()) {
+	for p.loop.Inspect(fn) != nil {
+		select {
+		case <-p.ended:
+			fn()
+			return
+		case <-time.After(inspectPause):
+		}
+	}
+}
+
+// inspectPause is between two tries to reach a loop that does not answer, say, because its core is taken.
+const inspectPause = 100 * time.Millisecond

@@ -101,9 +101,7 @@ func (p *Process) Status() (*Status, error) {
 		return nil, err
 	}
 	s.Loop = stats
-	if err := p.loop.Inspect(func() { p.read(s) }); err != nil {
-		p.read(s) // the loop has ended, so nobody else looks
-	}
+	p.Inspect(func() { p.read(s) })
 	for reason, n := range s.Border.Dropped {
 		if n > 0 {
 			if s.Dropped == nil {
