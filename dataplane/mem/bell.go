@@ -64,7 +64,7 @@ func openFifos(ring string, side Side) (bell, error) {
 	for i, path := range fifoPaths(ring) {
 		made := unix.Mkfifo(path, 0o600)
 		if made == nil {
-			undo = append(undo, func() { unix.Unlink(path) })
+			undo = append(undo, func() { _ = unix.Unlink(path) }) // the error that is told is the first
 		}
 		var err error
 		if made != nil && !errors.Is(made, unix.EEXIST) {

@@ -52,7 +52,7 @@ func OpenShared(c Config) (*Port, error) {
 		}
 		p, err := f.start(c)
 		if err != nil {
-			f.abandon()
+			_ = f.abandon() // the error that is told is that of the start
 			return nil, err
 		}
 		return p, nil
@@ -282,7 +282,7 @@ func (f *sharedFile) abandon() error {
 		f.memory = nil
 	}
 	if f.fresh {
-		unix.Unlink(f.path)
+		_ = unix.Unlink(f.path) // the error that is told is that of the start
 	}
 	if e := unix.Close(f.fd); e != nil || err != nil {
 		return fmt.Errorf("mem: ring %s: close: %w", f.path, errors.Join(err, e))
