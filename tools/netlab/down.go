@@ -74,22 +74,15 @@ func (s *state) clean() error {
 	ending.Go(func() { faults[len(s.Processes)] = s.Server.end(endGrace, false) })
 	ending.Wait()
 
-	for _, namespace := range s.namespaces() {
-		err := inNamespace(namespace, func() error {
-			if s.Direct || namespace != namespaceOf(s.Name, switchName) {
-				return removeLink(Interface)
-			}
-			for slot := range s.Hosts {
-				if err := removeLink(endName(slot)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	// A link takes its peer and the programs on both with it, at once; a namespace that ends would do so in its own time.
+	for _, host := range s.Hosts {
+		err := inNamespace(host.Namespace, func() error { return removeLink(host.Interface) })
 		// ENOENT, EINVAL: it was never made, or its file never became a mount.
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 			faults = append(faults, err)
 		}
+	}
+	for _, namespace := range s.namespaces() {
 		faults = append(faults, removeNamespace(namespace))
 	}
 	if err := errors.Join(faults...); err != nil {
