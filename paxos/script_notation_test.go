@@ -1,0 +1,257 @@
+package paxos
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The notation of messages in scripts: "4#2 accept ballot=1.4 instance=0 batch=9:1:x". testdata/README.md explains it.
+
+func nodeOf(text string) NodeID {
+	n, _ := strconv.Atoi(text)
+	return NodeID(n)
+}
+
+var flagNames = map[string]uint8{"last": FlagLast, "values": FlagValues, "update": FlagUpdate, "client": FlagClient, "gap": FlagGap}
+
+func parseMessage(line string) (m Message, err error) {
+	words := strings.Fields(line)
+	if len(words) < 2 {
+		return m, fmt.Errorf("want: NODE KIND [field=…]")
+	}
+	from, incarnation, _ := strings.Cut(words[0], "#")
+	m.From, m.FromIncarnation = nodeOf(from), 1
+	if incarnation != "" {
+		m.FromIncarnation = Incarnation(nodeOf(incarnation))
+	}
+	for k := Kind(1); k < numKinds; k++ {
+		if kindNames[k] == words[1] {
+			m.Kind = k
+		}
+	}
+	if m.Kind == 0 {
+		return m, fmt.Errorf("no kind %s", words[1])
+	}
+	for _, w := range words[2:] {
+		if flag, ok := flagNames[w]; ok {
+			m.Flags |= flag
+			continue
+		}
+		key, value, _ := strings.Cut(w, "=")
+		if err := parseField(&m, key, value); err != nil {
+			return m, fmt.Errorf("%s: %w", w, err)
+		}
+	}
+	if m.Kind == KindAccept || m.Kind == KindStored {
+		m.Total = uint32(len(m.Data))
+	}
+	return m, nil
+}
+
+func parseField(m *Message, key, value string) (err error) {
+	number := func(n *uint64) { *n, err = strconv.ParseUint(value, 10, 64) }
+	var n uint64
+	switch key {
+	case "ballot":
+		m.Ballot, err = parseBallot(value)
+	case "promised":
+		m.Promised, err = parseBallot(value)
+	case "instance", "from", "delivered":
+		number(&n)
+		m.Instance = Instance(n)
+	case "until":
+		number(&n)
+		m.Until = Instance(n)
+	case "low":
+		number(&n)
+		m.Low = Instance(n)
+	case "high":
+		number(&n)
+		m.High = Instance(n)
+	case "lease-ms", "pages":
+		number(&n)
+		m.Total = uint32(n)
+	case "page":
+		number(&n)
+		m.Offset = uint32(n)
+	case "count":
+		number(&m.Sequence)
+	case "hash":
+		number(&m.Hash)
+	case "leader":
+		m.Leader = nodeOf(value)
+	case "reason":
+		for r, name := range reasonNames {
+			if name == strings.ReplaceAll(value, "-", " ") {
+				m.Reason = Reason(r)
+			}
+		}
+	case "batch":
+		m.Data, err = parseBatch(value)
+	case "votes":
+		m.Data, err = parseRanges(value)
+	case "holds":
+		m.Data, err = parseHolds(value)
+	case "sessions":
+		m.Data, err = parseSessions(value)
+	default:
+		err = fmt.Errorf("no such field")
+	}
+	return err
+}
+
+func parseBallot(text string) (Ballot, error) {
+	var round uint64
+	var node NodeID
+	_, err := fmt.Sscanf(text, "%d.%d", &round, &node)
+	return MakeBallot(round, node), err
+}
+
+// parseBatch reads "9:1:x,9:2/2:y": client, sequence, after a slash the oldest unanswered one (1 if not said), bytes. "-" is a no-op.
+func parseBatch(text string) (b []byte, err error) {
+	if text == "-" {
+		return nil, nil
+	}
+	for _, word := range strings.Split(text, ",") {
+		parts := strings.SplitN(word, ":", 3)
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("want CLIENT:SEQUENCE:BYTES")
+		}
+		v := Value{Node: 50, Oldest: 1, Data: []byte(parts[2])}
+		sequence, oldest, found := strings.Cut(parts[1], "/")
+		v.Client, v.Sequence = ClientID(nodeOf(parts[0])), uint64(nodeOf(sequence))
+		if found {
+			v.Oldest = uint64(nodeOf(oldest))
+		}
+		b = append(b, make([]byte, ValueOverhead+len(v.Data))...)
+		PutValue(b, len(b)-ValueOverhead-len(v.Data), &v)
+	}
+	return b, nil
+}
+
+// parseRanges reads "0+3,7": instances 0, 1, 2 and 7.
+func parseRanges(text string) (b []byte, err error) {
+	for _, word := range strings.Split(text, ",") {
+		r := acceptedRange{Count: 1}
+		first, count, found := strings.Cut(word, "+")
+		r.First = Instance(nodeOf(first))
+		if found {
+			r.Count = uint32(nodeOf(count))
+		}
+		b = append(b, make([]byte, acceptedEntrySize)...)
+		putAcceptedRange(b[len(b)-acceptedEntrySize:], r)
+	}
+	return b, nil
+}
+
+// parseHolds reads "3@1.4=9:1:x;…": at instance 3, by ballot 1.4, that batch.
+func parseHolds(text string) (b []byte, err error) {
+	for _, word := range strings.Split(text, ";") {
+		where, batch, _ := strings.Cut(word, "=")
+		instance, ballot, _ := strings.Cut(where, "@")
+		value, err := parseBatch(batch)
+		if err != nil {
+			return nil, err
+		}
+		e := promised{Instance: Instance(nodeOf(instance)), Digest: digest(value), Length: uint32(len(value))}
+		if e.Ballot, err = parseBallot(ballot); err != nil {
+			return nil, err
+		}
+		b = append(b, make([]byte, promiseEntrySize)...)
+		putPromised(b[len(b)-promiseEntrySize:], e)
+	}
+	return b, nil
+}
+
+// parseSessions reads "9:3": client 9 was delivered everything below sequence 3.
+func parseSessions(text string) ([]byte, error) {
+	t := newSessions()
+	for _, word := range strings.Split(text, ",") {
+		client, base, _ := strings.Cut(word, ":")
+		c := ClientID(nodeOf(client))
+		at := t.find(c)
+		t.used[at], t.table[at] = true, session{client: c, base: uint64(nodeOf(base))}
+		t.n++
+	}
+	b := make([]byte, t.n*sessionEntrySize)
+	return b[:t.save(b)], nil
+}
+
+// formatMessage is the other way round, with what matters of each kind.
+func formatMessage(m *Message) string {
+	var b strings.Builder
+	b.WriteString(m.Kind.String())
+	field := func(format string, args ...any) { fmt.Fprintf(&b, " "+format, args...) }
+	if m.Ballot != 0 {
+		field("ballot=%v", m.Ballot)
+	}
+	switch m.Kind {
+	case KindPrepare:
+		field("from=%d", m.Instance)
+	case KindPromise:
+		field("from=%d until=%d low=%d", m.Instance, m.Until, m.Low)
+		for list := m.Data; len(list) > 0; list = list[promiseEntrySize:] {
+			e := promisedAt(list)
+			field("holds=%d@%v (%d bytes)", e.Instance, e.Ballot, e.Length)
+		}
+	case KindPreempted:
+		field("promised=%v instance=%d", m.Promised, m.Instance)
+	case KindAccept, KindStored:
+		field("instance=%d low=%d batch=%s", m.Instance, m.Low, formatBatch(m.Data))
+	case KindAccepted:
+		field("votes=%s", formatRanges(m.Data))
+	case KindHeartbeat:
+		field("low=%d high=%d", m.Low, m.High)
+	case KindBusy:
+		field("reason=%s leader=%d first=%d:%d", m.Reason, m.Leader, m.Client, m.Sequence)
+	case KindRefused:
+		field("instance=%d reason=%s", m.Instance, m.Reason)
+	case KindHi:
+		field("delivered=%d lease-ms=%d", m.Instance, m.Total)
+	case KindOK:
+		field("low=%d high=%d", m.Low, m.High)
+	case KindRepeat:
+		field("from=%d until=%d", m.Instance, m.Until)
+	case KindTrimmed:
+		field("low=%d", m.Low)
+	case KindReply:
+		for r, rest, ok := NextReplyRange(m.Data); ok; r, rest, ok = NextReplyRange(rest) {
+			field("%d:%d+%d=%v", r.Client, r.First, r.Count, r.Status)
+		}
+	case KindCheckpointAsk:
+		field("instance=%d page=%d", m.Instance, m.Offset)
+	case KindCheckpointPage:
+		field("instance=%d page=%d pages=%d count=%d sessions=%d", m.Instance, m.Offset, m.Total, m.Sequence, len(m.Data)/sessionEntrySize)
+	}
+	for _, name := range []string{"last", "values", "update", "client", "gap"} {
+		if m.Flags&flagNames[name] != 0 {
+			field("%s", name)
+		}
+	}
+	return b.String()
+}
+
+func formatBatch(b []byte) string {
+	if len(b) == 0 {
+		return "-"
+	}
+	var words []string
+	var v Value
+	for ok := true; len(b) > 0; {
+		if b, ok = NextValue(b, &v); !ok {
+			return "?"
+		}
+		words = append(words, fmt.Sprintf("%d:%d:%s", v.Client, v.Sequence, v.Data))
+	}
+	return strings.Join(words, ",")
+}
+
+func formatRanges(b []byte) string {
+	var words []string
+	for ; len(b) > 0; b = b[acceptedEntrySize:] {
+		r, _ := acceptedRangeAt(b)
+		words = append(words, fmt.Sprintf("%d+%d", r.First, r.Count))
+	}
+	return strings.Join(words, ",")
+}
