@@ -237,7 +237,7 @@ func (c *Client) send(e *session, p *place) {
 	p.sent = c.now
 	p.sends++
 	need := paxos.ValueOverhead + p.length
-	if len(c.batch)-c.batched < need || c.cfg.Alone {
+	if len(c.batch)-c.batched < need {
 		c.flush()
 		most := c.cfg.MTU - paxos.AcceptOverhead
 		if c.cfg.Alone {
