@@ -19,7 +19,8 @@ const upTimeout = 5 * time.Second
 // upPoll is how often the state of a link is asked for meanwhile.
 const upPoll = time.Millisecond
 
-// veth is a pair to make: the near end in the namespace of the caller's thread, the far end in a named one.
+// veth is a pair to make: the near end in the namespace of the caller's thread, the far end in a named one, or beside
+// it where none is named.
 type veth struct {
 	near, far       string
 	nearMAC, farMAC net.HardwareAddr // nil: the kernel draws one
@@ -29,17 +30,20 @@ type veth struct {
 
 // add makes the pair. The thread must be in the near end's namespace.
 func (v veth) add() error {
-	far, err := netns.GetFromName(v.farNamespace)
-	if err != nil {
-		return fmt.Errorf("open namespace %s: %w", v.farNamespace, err)
-	}
-	defer func() { _ = far.Close() }() // it was only read
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.HardwareAddr = v.near, v.mtu, v.nearMAC
 	attrs.NumRxQueues, attrs.NumTxQueues = v.queues, v.queues
 	pair := netlink.NewVeth(attrs)
-	pair.PeerName, pair.PeerHardwareAddr, pair.PeerNamespace = v.far, v.farMAC, netlink.NsFd(far)
+	pair.PeerName, pair.PeerHardwareAddr = v.far, v.farMAC
 	pair.PeerMTU, pair.PeerNumRxQueues, pair.PeerNumTxQueues = uint32(v.mtu), uint32(v.queues), uint32(v.queues)
+	if v.farNamespace != "" {
+		far, err := netns.GetFromName(v.farNamespace)
+		if err != nil {
+			return fmt.Errorf("open namespace %s: %w", v.farNamespace, err)
+		}
+		defer func() { _ = far.Close() }() // it was only read
+		pair.PeerNamespace = netlink.NsFd(far)
+	}
 	if err := netlink.LinkAdd(pair); err != nil {
 		return fmt.Errorf("veth pair %s-%s, MTU %d, %d queues: %w", v.near, v.far, v.mtu, v.queues, err)
 	}

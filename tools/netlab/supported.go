@@ -1,9 +1,7 @@
 package netlab
 
 import (
-	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,21 +32,16 @@ func privileged() error {
 	return nil
 }
 
-// probe builds the smallest switch on a thread whose namespace ends with it.
+// probe builds the smallest switch in a namespace without a name, which ends with the call, or with this process.
 func probe() error {
 	spec := &Spec{Name: "probe", Hosts: []HostSpec{{Name: "a", Queues: 1}, {Name: "b", Queues: 1}}, MTU: DefaultMTU}
 	hosts := spec.hosts()
 	if err := prepareNamespaceDir(); err != nil {
 		return fmt.Errorf("no named network namespaces here: %w", err)
 	}
-	// A name that no lab can have, since theirs are lower case.
-	peer := fmt.Sprintf("wp-PROBE-%d-%d", os.Getpid(), unix.Gettid())
-	if err := addNamespace(peer); err != nil {
-		return fmt.Errorf("no network namespaces here: %w", err)
-	}
-	err := onNewNamespace(func() error {
+	return onNewNamespace(func() error {
 		for slot := range hosts {
-			pair := veth{near: endName(slot), far: fmt.Sprintf("p%d", slot), farNamespace: peer, mtu: spec.MTU, queues: 1}
+			pair := veth{near: endName(slot), far: fmt.Sprintf("p%d", slot), mtu: spec.MTU, queues: 1}
 			if err := pair.add(); err != nil {
 				return fmt.Errorf("no veth pairs here (CONFIG_VETH): %w", err)
 			}
@@ -65,5 +58,4 @@ func probe() error {
 		}
 		return nil
 	})
-	return errors.Join(err, removeNamespace(peer))
 }
