@@ -137,8 +137,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 		{"steered", Spec{Name: "bench_steered", Hosts: []HostSpec{{Name: "a", Queues: 2}, {Name: "b", Queues: 2}}}},
 	} {
 		b.Run(bed.name, func(b *testing.B) {
-			bed.spec.Name += "_" + pidText()
-			lab, err := Up(b.Context(), bed.spec)
+			spec := bed.spec
+			spec.Name += "_" + pidText()
+			lab, err := Up(b.Context(), spec)
 			if err != nil {
 				b.Fatal(err)
 			}
