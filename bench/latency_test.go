@@ -22,13 +22,13 @@ func naive(src *hdrhistogram.Histogram, intervalNs int64) *hdrhistogram.Histogra
 
 func TestCorrectionIsThatOfHdrHistogram(t *testing.T) {
 	rng := rand.New(rand.NewSource(3))
-	for round := range 30 {
+	for round := range 20 {
 		h := newHistogram()
-		for range 200 {
-			record(h, int64(rng.ExpFloat64()*float64(uint64(10)<<(round%20))), 1)
+		for range 50 {
+			record(h, int64(rng.ExpFloat64()*float64(uint64(10)<<round)), 1)
 		}
 		for _, interval := range []int64{0, 1, 7, 1000, 5000, 1 << 40} {
-			if h.Max()/max(interval, 1) > 1e6 {
+			if h.Max()/max(interval, 1) > 2e4 {
 				continue // too slow for the naive one
 			}
 			got := newHistogram()
@@ -61,13 +61,11 @@ func TestCorrectionOfAStall(t *testing.T) {
 
 func TestLongStallsAreCorrectedQuickly(t *testing.T) {
 	h := newHistogram()
-	for ns := int64(1e6); ns < 60e9; ns += ns / 500 {
-		record(h, ns, 1)
-	}
+	record(h, 60e9, 100)
 	c := newHistogram()
-	correct(c, h, 10) // 6e9 missing values for the longest one: by the value it would take minutes
-	if c.TotalCount() < 6e9 {
-		t.Errorf("%d values", c.TotalCount())
+	correct(c, h, 10) // 600e9 missing values: one by one they would take an hour
+	if n := c.TotalCount(); n != 600e9 {
+		t.Errorf("%d values", n)
 	}
 }
 

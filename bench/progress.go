@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -106,4 +107,10 @@ func decimals(us float64) string {
 		return strconv.FormatFloat(us, 'f', 1, 64)
 	}
 	return grouped(us)
+}
+
+// hundredths writes microseconds for a column.
+func hundredths(us float64) string {
+	whole := math.Trunc(us + 0.005)
+	return grouped(whole) + fmt.Sprintf("%.2f", max(us-whole, 0))[1:]
 }

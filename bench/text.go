@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -28,17 +29,15 @@ func (r *Report) conditions(b *strings.Builder) {
 	if r.Link != "" {
 		transport += " over " + r.Link
 	}
-	fmt.Fprintf(b, "%s, layout %s, batch %s, idle %s\n", transport, r.Layout, r.Batch, r.Idle)
-	fmt.Fprintf(b, "%d acceptors, %d proposers, %d learners; %d-byte values, %d clients x %d\n",
-		r.Acceptors, r.Proposers, len(r.Learners), r.ValueSize, r.Clients, r.Outstanding)
+	list(b, transport, named("layout", r.Layout), named("batch", r.Batch), named("idle", r.Idle))
+	list(b, count(r.Acceptors, "acceptor"), count(r.Proposers, "proposer"), count(len(r.Learners), "learner"),
+		fmt.Sprintf("%s x %d outstanding, %d-byte values", count(r.Clients, "client"), r.Outstanding, r.ValueSize))
 	if r.DropRate > 0 || r.DupRate > 0 {
-		fmt.Fprintf(b, "the switch drops %g %% and duplicates %g %% of the frames\n", 100*r.DropRate, 100*r.DupRate)
+		list(b, fmt.Sprintf("the switch drops %g %% and duplicates %g %% of the frames", 100*r.DropRate, 100*r.DupRate))
 	}
-	fmt.Fprintf(b, "kernel %s, %d CPUs", r.Kernel, r.CPUs)
-	if r.CPU != "" {
-		fmt.Fprintf(b, " (%s)", r.CPU)
-	}
-	fmt.Fprintf(b, ", %s\n", r.Go)
+	list(b, named("kernel", r.Kernel), count(r.CPUs, "CPU"), r.Go)
+	list(b, r.CPU)
+	list(b, named("wirepaxos", r.Version), named("commit", r.Commit))
 	for _, c := range r.Cores {
 		if c.Core < 0 {
 			fmt.Fprintf(b, "  any core: %s\n", c.Runs)
@@ -46,27 +45,62 @@ func (r *Report) conditions(b *strings.Builder) {
 			fmt.Fprintf(b, "  core %d: %s\n", c.Core, c.Runs)
 		}
 	}
+	for i := range r.Sockets {
+		r.Sockets[i].text(b)
+	}
 	b.WriteByte('\n')
+}
+
+func (s *SocketUse) text(b *strings.Builder) {
+	nodes := make([]string, len(s.Nodes))
+	for i, id := range s.Nodes {
+		nodes[i] = fmt.Sprint(id)
+	}
+	b.WriteString("  ")
+	list(b, fmt.Sprintf("%s queue %d: %s", s.Interface, s.Queue, s.Transport), named("mode", s.Mode), s.Link, named("nodes", strings.Join(nodes, " ")))
+	if s.Note != "" {
+		fmt.Fprintf(b, "    %s\n", s.Note)
+	}
+}
+
+// list writes the parts that say something on a line, or none.
+func list(b *strings.Builder, parts ...string) {
+	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+	if len(parts) > 0 {
+		b.WriteString(strings.Join(parts, ", ") + "\n")
+	}
+}
+
+func named(name, value string) string {
+	if value == "" {
+		return ""
+	}
+	return name + " " + value
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (r *Report) amounts(b *strings.Builder) {
 	fmt.Fprintf(b, "values     %14s   in %.2f s\n", grouped(float64(r.Values)), r.DurationS)
 	fmt.Fprintf(b, "throughput %14s   values/s, %.1f Mbit/s of values\n", grouped(r.ValuesPerS), r.MbitPerS)
-	fmt.Fprintf(b, "instances  %14s   %.2f frames a value, %g wire hops", grouped(float64(r.Instances)), r.FramesPerValue, r.WireHops)
-	if r.WireHopsNote != "" {
-		fmt.Fprintf(b, " (%s)", r.WireHopsNote)
-	}
-	fmt.Fprintf(b, "\nretries    %14s   drops %s, system calls %s\n",
+	fmt.Fprintf(b, "instances  %14s   %.2f frames a value\n", grouped(float64(r.Instances)), r.FramesPerValue)
+	b.WriteString(strings.TrimRight(fmt.Sprintf("wire hops  %14g   %s", r.WireHops, r.WireHopsNote), " ") + "\n")
+	fmt.Fprintf(b, "retries    %14s   %s drops, %s system calls\n",
 		grouped(float64(r.Retries)), grouped(float64(r.Drops)), grouped(float64(r.Syscalls)))
 	if r.Failed > 0 || r.Unanswered > 0 {
-		fmt.Fprintf(b, "failed     %14s   unanswered %s\n", grouped(float64(r.Failed)), grouped(float64(r.Unanswered)))
+		fmt.Fprintf(b, "failed     %14s   %s unanswered\n", grouped(float64(r.Failed)), grouped(float64(r.Unanswered)))
 	}
 	b.WriteByte('\n')
 }
 
 func (r *Report) latencies(b *strings.Builder) {
 	m, c := &r.LatencyUs, &r.LatencyCorrectedUs
-	fmt.Fprintf(b, "latency (us) %12s %12s\n", "measured", "corrected*")
+	fmt.Fprintf(b, "latency (µs) %14s %14s\n", "measured", "corrected*")
 	for _, row := range []struct {
 		name    string
 		m, c    float64
@@ -77,11 +111,11 @@ func (r *Report) latencies(b *strings.Builder) {
 	} {
 		few := ""
 		if r.Values < row.atLeast {
-			few = "   (too few values to tell from the max)"
+			few = "   (too few values for this)"
 		}
-		fmt.Fprintf(b, "  %-10s %12s %12s%s\n", row.name, decimals(row.m), decimals(row.c), few)
+		fmt.Fprintf(b, "  %-10s %14s %14s%s\n", row.name, hundredths(row.m), hundredths(row.c), few)
 	}
-	fmt.Fprintf(b, "* for coordinated omission, with one answer expected every %s us\n", decimals(r.CorrectedIntervalUs))
+	fmt.Fprintf(b, "* for coordinated omission, with one answer expected every %s µs\n", decimals(r.CorrectedIntervalUs))
 	b.WriteString("  on each outstanding place; measured: what this closed loop saw\n")
 	if r.LatencyClamped > 0 {
 		fmt.Fprintf(b, "  %d answers came later than a minute and count as one minute\n", r.LatencyClamped)
@@ -119,7 +153,7 @@ func plot(b *strings.Builder, h *hdrhistogram.Histogram) {
 			most = max(most, counts[at])
 		}
 	}
-	fmt.Fprintf(b, "measured, from (us)\n")
+	fmt.Fprintf(b, "measured, from (µs)\n")
 	for i, n := range counts {
 		bar := strings.Repeat("#", int(int64(plotWidth)*n/most))
 		if n > 0 && bar == "" {
@@ -130,7 +164,7 @@ func plot(b *strings.Builder, h *hdrhistogram.Histogram) {
 		if n == 0 {
 			share = ""
 		}
-		fmt.Fprintf(b, "%12s %10s  %s\n", decimals(from), share, bar)
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%14s %10s  %s", hundredths(from), share, bar), " ") + "\n")
 	}
 	b.WriteByte('\n')
 }
