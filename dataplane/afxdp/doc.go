@@ -30,5 +30,11 @@
 //
 // Limits, plainly: packets of more than 1,792 bytes, header included, do not fit a cell; multi-buffer packets are not used.
 // A NIC that strips VLAN tags before XDP sees them (rx-vlan-offload) hides tagged packets from us: turn that off. IPv4
-// packets with options and fragments are left to the kernel. Peers' MACs are looked up once, at Open.
+// packets with options and fragments are left to the kernel. Peers' MACs are looked up once, at Open. A socket receives only
+// what comes in on its own queue: packets of ours on another are counted (Unsteered) and go to the kernel.
+//
+// Measured by the benchmarks beside the code, two spinning threads pinned to the two cores of a virtual machine with kernel 6.18,
+// over veth, copy mode, native program, 64 bytes, medians of three runs: 3.3 µs a round trip (p50; udp4 3.2), 0.57 million
+// round trips/s with 32 in flight, 0.65 million frames/s one way. Nearly all of that is spent in the kernel: the port's own
+// share of receiving a frame and sending one is about 0.1 µs. No NIC and no zero-copy driver was measured.
 package afxdp
