@@ -150,10 +150,9 @@ func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
 		return nil, DropMessage
 	}
 	from, to, incarnation := m.From, m.To, m.FromIncarnation
-	*m = Message{
-		Kind: kind, Flags: b[offFlags], Leader: NodeID(le.Uint16(b[offLeader:])), Reason: Reason(b[offReason]),
-		From: from, To: to, FromIncarnation: incarnation, Data: data,
-	}
+	*m = Message{} // and field by field: a literal would be made elsewhere and copied
+	m.Kind, m.Flags, m.Leader, m.Reason = kind, b[offFlags], NodeID(le.Uint16(b[offLeader:])), Reason(b[offReason])
+	m.From, m.To, m.FromIncarnation, m.Data = from, to, incarnation, data
 	decodeFixed(b[messageHeaderSize:messageHeaderSize+f.fixed], m)
 	if !plausible(m) {
 		return nil, DropMessage
