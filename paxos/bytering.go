@@ -14,6 +14,7 @@ type byteRing struct {
 	head uint64 // bytes ever appended, padding included
 	tail uint64 // bytes ever won back
 	edge uint64 // the tail when this step began: nothing from there on is written over
+	look uint64 // the head at which to look for dead records again
 }
 
 // A record's header: instance u64 (padRecord: filler up to the end of the buffer), length u32, 0 u32. Records begin at multiples of 16.
@@ -47,8 +48,15 @@ func (r *byteRing) free() uint64 { return uint64(len(r.buf)) - (r.head - r.edge)
 // settle begins a step: views of what died before are gone.
 func (r *byteRing) settle() { r.edge = r.tail }
 
-// crowded tells whether it is time to look for dead records.
-func (r *byteRing) crowded() bool { return r.used() > uint64(len(r.buf))/2 }
+// crowded tells whether it is time to look for dead records: when half of the ring is used, and then again after each 256th of it. The tail
+// is memory that nobody touched for long; looked at in a row it costs far less than record by record.
+func (r *byteRing) crowded() bool {
+	if r.used() <= uint64(len(r.buf))/2 || r.head < r.look {
+		return false
+	}
+	r.look = r.head + uint64(len(r.buf))/256
+	return true
+}
 
 // clear forgets every record.
 func (r *byteRing) clear() { r.tail = r.head }

@@ -1,0 +1,100 @@
+package paxos
+
+import (
+	"bytes"
+	"testing"
+)
+
+func TestFrameDrops(t *testing.T) {
+	good := frameOf(1, 4, Message{Kind: KindTrimmed, Low: 7})
+	if h, rest, drop := ParseFrame(append(bytes.Clone(good), 0, 0, 0), 7, 1); drop != DropNone || h.Sender != 1 || h.Destination != 4 || len(rest) != 16 {
+		t.Fatalf("padded: %v %+v, %d bytes", drop, h, len(rest))
+	}
+	for n := range good {
+		if _, _, drop := ParseFrame(good[:n:n], 7, 1); drop != DropShort {
+			t.Errorf("%d bytes: %v", n, drop)
+		}
+		for bit := range 8 {
+			b := bytes.Clone(good)
+			b[n] ^= 1 << bit
+			if _, _, drop := ParseFrame(b, 7, 1); drop == DropNone {
+				t.Errorf("bit %d of byte %d flipped, and the frame was taken", bit, n)
+			}
+		}
+	}
+	header := FrameHeader{Cluster: 7, Group: 1, Sender: 1, Destination: 4, Epoch: FirstEpoch}
+	for want, change := range map[Drop]func(h *FrameHeader){
+		DropCluster:     func(h *FrameHeader) { h.Cluster = 8 },
+		DropGroup:       func(h *FrameHeader) { h.Group = 2 },
+		DropEpoch:       func(h *FrameHeader) { h.Epoch = 2 },
+		DropSender:      func(h *FrameHeader) { h.Sender = MaxNodes },
+		DropDestination: func(h *FrameHeader) { h.Destination = 0 },
+	} {
+		h := header
+		change(&h)
+		var w FrameWriter
+		buf := make([]byte, 100)
+		w.Start(buf, h)
+		if _, _, drop := ParseFrame(buf[:w.Finish()], 7, 1); drop != want {
+			t.Errorf("want %v, got %v", want, drop)
+		}
+	}
+}
+
+func TestMessageDrops(t *testing.T) {
+	b := MakeBallot(1, 4)
+	for name, m := range map[string]Message{
+		"no ballot":                {Kind: KindPrepare},
+		"no proposer":              {Kind: KindPrepare, Ballot: 1 << 16},
+		"no such proposer":         {Kind: KindAccept, Ballot: MakeBallot(1, MaxNodes)},
+		"backwards":                {Kind: KindRepeat, Instance: 2, Until: 1},
+		"promise backwards":        {Kind: KindPromise, Ballot: b, Instance: 2, Until: 1},
+		"instance past all":        {Kind: KindTrimmed, Low: MaxInstance + 1},
+		"preempted by a lower":     {Kind: KindPreempted, Ballot: b, Promised: b},
+		"page past the last":       {Kind: KindCheckpointPage, Offset: 1, Total: 1},
+		"reason past all":          {Kind: KindRefused, Ballot: b, Reason: numReasons},
+		"leader past all":          {Kind: KindBusy, Leader: MaxNodes},
+		"half an entry":            {Kind: KindAccepted, Ballot: b, Data: make([]byte, 8)},
+		"data where there is none": {Kind: KindHi, Data: make([]byte, 8)},
+	} {
+		e := make([]byte, EncodedSize(&m))
+		encode(e, &m)
+		if _, drop := Decode(e, &Message{}); drop != DropMessage {
+			t.Errorf("%s: %v", name, drop)
+		}
+	}
+	for _, m := range samples() {
+		e := make([]byte, EncodedSize(&m))
+		encode(e, &m)
+		for n := range e {
+			if _, drop := Decode(e[:n:n], &Message{}); drop == DropNone {
+				t.Errorf("%v: took %d of %d bytes", m.Kind, n, len(e))
+			}
+		}
+		e[offZero] = 1
+		if _, drop := Decode(e, &Message{}); drop != DropMessage {
+			t.Errorf("%v: took a second encoding", m.Kind)
+		}
+		e[offZero], e[offKind] = 0, byte(numKinds)
+		if _, drop := Decode(e, &Message{}); drop != DropKind {
+			t.Errorf("unknown kind: %v", drop)
+		}
+	}
+}
+
+// A frame that is longer than 16 bits can say is not written past what they can.
+func TestFrameWriterStopsAtMaxMTU(t *testing.T) {
+	var w FrameWriter
+	w.Start(make([]byte, 2*MaxMTU), FrameHeader{Cluster: 7, Group: 1, Sender: 1, Destination: 4, Epoch: FirstEpoch})
+	big := Message{Kind: KindSubmit, Data: make([]byte, 1<<16)}
+	if w.Append(&big) {
+		t.Error("a message of more than 64 KiB was written")
+	}
+	big.Data = big.Data[:1<<16-1-messageHeaderSize]
+	if !w.Append(&big) {
+		t.Error("the largest message was not written")
+	}
+	if _, rest, drop := ParseFrame(w.buf[:w.Finish()], 7, 1); drop != DropNone || len(rest) != 1<<16-1 {
+		t.Errorf("%v, %d bytes", drop, len(rest))
+	}
+}
