@@ -81,10 +81,11 @@ func (t *tail) last() string {
 
 // build makes the directory, the network and the cluster file. On an error nothing is left.
 func build(ctx context.Context, p *plan, name string, faults netlab.Faults, loopback uint16) (r *running, err error) {
-	r = &running{plan: p}
+	building := &running{plan: p}
+	r = building
 	defer func() {
 		if err != nil {
-			r.end()
+			err = errors.Join(err, building.end()) // r is nil by now: a return with an error has set it
 		}
 	}()
 	if r.self, err = os.Executable(); err != nil {

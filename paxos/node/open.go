@@ -28,10 +28,11 @@ type way struct {
 
 // wire opens what the local endpoint needs to reach all the others. On an error nothing is left open.
 func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
-	w = &wiring{ways: map[string]way{}, mtu: MTU(s.File)}
+	opening := &wiring{ways: map[string]way{}, mtu: MTU(s.File)}
+	w = opening
 	defer func() {
 		if err != nil {
-			w.close()
+			opening.close() // w is nil by now: a return with an error has set it
 		}
 	}()
 	var far, near []cluster.Endpoint

@@ -36,10 +36,11 @@ func Open(s Spec) (p *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &Process{spec: s, endpoint: local, started: time.Now(), ended: make(chan struct{})}
+	opening := &Process{spec: s, endpoint: local, started: time.Now(), ended: make(chan struct{})}
+	p = opening
 	defer func() {
 		if err != nil {
-			p.release()
+			opening.release() // p is nil by now: a return with an error has set it
 		}
 	}()
 	w, err := wire(&s, local)
