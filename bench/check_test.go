@@ -22,72 +22,77 @@ func goodRun() ([]SessionAcks, map[paxos.NodeID]TallyReport, []LearnerEnd) {
 	return acks, tallies, ends
 }
 
+// run is what Check is given.
+type run struct {
+	acks    []SessionAcks
+	tallies map[paxos.NodeID]TallyReport
+	ends    []LearnerEnd
+}
+
+func (r *run) edit(id paxos.NodeID, change func(*TallyReport)) {
+	tally := r.tallies[id]
+	change(&tally)
+	r.tallies[id] = tally
+}
+
+var checkCases = []struct {
+	name                        string
+	change                      func(r *run)
+	lost, duplicated, reordered uint64
+	equal, ok                   bool
+	says                        string // in problems or notes
+}{
+	{name: "good", change: func(*run) {}, equal: true, ok: true, says: "nothing lost"},
+	{name: "lost in the prefix", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Clients[0].Below = 4 }) },
+		lost: 2, equal: true, says: "learner 5 did not deliver 2 values that were acknowledged"},
+	{name: "lost past the prefix", change: func(r *run) { r.edit(4, func(t *TallyReport) { t.Clients[1].Above = []uint64{12} }) },
+		lost: 1, equal: true, says: "learner 4 did not deliver 1 values"},
+	{name: "the same one lost by both is one value", change: func(r *run) {
+		r.edit(4, func(t *TallyReport) { t.Clients[0].Below = 5 })
+		r.edit(5, func(t *TallyReport) { t.Clients[0].Below = 4 })
+	}, lost: 2, equal: true, says: "did not deliver"},
+	{name: "a client never delivered", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Clients = t.Clients[:1] }) },
+		lost: 10, equal: true, says: "learner 5 did not deliver 10"},
+	{name: "refused values are not lost", change: func(r *run) {
+		r.acks[0].Failed = []uint64{9}
+		r.edit(5, func(t *TallyReport) { t.Clients[1].Below = 9 })
+	}, equal: true, says: "1 values of 1 clients were answered as not delivered"},
+	{name: "unanswered values may be missing", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Clients[1].Above = []uint64{11} }) },
+		equal: true, ok: true, says: "nothing lost"},
+	{name: "doubled", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Duplicated = 3 }) },
+		duplicated: 3, equal: true, says: "learner 5 delivered 3 values twice"},
+	{name: "went back", change: func(r *run) { r.edit(4, func(t *TallyReport) { t.Reordered = 2 }) },
+		reordered: 2, equal: true, says: "learner 4 went back 2 times"},
+	{name: "another hash", change: func(r *run) { r.ends[0].Hash++ }, reordered: 1, says: "hash 000000000000004e: not the same sequence"},
+	{name: "another count", change: func(r *run) {
+		r.ends[0].Delivered++
+		r.edit(5, func(t *TallyReport) { t.NextPosition++ })
+	}, reordered: 1, says: "not the same sequence"},
+	{name: "not as far", change: func(r *run) { r.ends[0].Watermark, r.ends[0].Hash = 8, 1 }, says: "at instance 9 and learner 5 at 8"},
+	{name: "left out positions", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Jumps, t.FromPosition = 1, 3 }) },
+		reordered: 1, equal: true, says: "took state only 0 times"},
+	{name: "took state", change: func(r *run) {
+		r.ends[0].Transfers = 1
+		r.edit(5, func(t *TallyReport) { t.Jumps, t.FromPosition, t.Clients = 1, 14, nil })
+	}, equal: true, ok: true, says: "note: learner 5 took state from another learner"},
+	{name: "took state and delivered nothing since", change: func(r *run) {
+		r.ends[0].Transfers = 1
+		r.tallies[5] = TallyReport{}
+	}, equal: true, ok: true, says: "note: learner 5 took state"},
+	{name: "no tally", change: func(r *run) { delete(r.tallies, 5) }, equal: true, ok: true, says: "note: learner 5 kept no tally"},
+	{name: "no tally at all", change: func(r *run) { r.tallies = nil }, equal: true, ok: true, says: "note: no learner saw all deliveries"},
+	{name: "bytes", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Corrupt = 1 }) }, equal: true, says: "other bytes than were sent"},
+	{name: "too many clients", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Overflow = 1 }) }, equal: true, says: "than its tally has room for"},
+	{name: "too far", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Beyond = 1 }) }, equal: true, says: "too far from"},
+	{name: "the application got less", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.NextPosition = 15 }) },
+		equal: true, says: "learner 5 counts 16 values and gave its application 15"},
+	{name: "invented", change: func(r *run) { r.acks[0].Submitted = 11 }, equal: true, says: "delivered 1 values that were never submitted"},
+	{name: "a client that did not report", change: func(r *run) { r.acks = r.acks[:1] }, equal: true, ok: true, says: "values of 1 clients that did not report"},
+	{name: "no learners", change: func(r *run) { r.ends = nil }, says: "no learner reported"},
+}
+
 func TestCheck(t *testing.T) {
-	type run struct {
-		acks    []SessionAcks
-		tallies map[paxos.NodeID]TallyReport
-		ends    []LearnerEnd
-	}
-	edit := func(r *run, id paxos.NodeID, change func(*TallyReport)) {
-		tally := r.tallies[id]
-		change(&tally)
-		r.tallies[id] = tally
-	}
-	for _, c := range []struct {
-		name                        string
-		change                      func(r *run)
-		lost, duplicated, reordered uint64
-		equal, ok                   bool
-		says                        string // in problems or notes
-	}{
-		{name: "good", change: func(*run) {}, equal: true, ok: true, says: "nothing lost"},
-		{name: "lost in the prefix", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Clients[0].Below = 4 }) },
-			lost: 2, equal: true, says: "learner 5 did not deliver 2 values that were acknowledged"},
-		{name: "lost past the prefix", change: func(r *run) { edit(r, 4, func(t *TallyReport) { t.Clients[1].Above = []uint64{12} }) },
-			lost: 1, equal: true, says: "learner 4 did not deliver 1 values"},
-		{name: "the same one lost by both is one value", change: func(r *run) {
-			edit(r, 4, func(t *TallyReport) { t.Clients[0].Below = 5 })
-			edit(r, 5, func(t *TallyReport) { t.Clients[0].Below = 4 })
-		}, lost: 2, equal: true, says: "did not deliver"},
-		{name: "a client never delivered", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Clients = t.Clients[:1] }) },
-			lost: 10, equal: true, says: "learner 5 did not deliver 10"},
-		{name: "refused values are not lost", change: func(r *run) {
-			r.acks[0].Failed = []uint64{9}
-			edit(r, 5, func(t *TallyReport) { t.Clients[1].Below = 9 })
-		}, equal: true, says: "1 values of 1 clients were answered as not delivered"},
-		{name: "unanswered values may be missing", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Clients[1].Above = []uint64{11} }) },
-			equal: true, ok: true, says: "nothing lost"},
-		{name: "doubled", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Duplicated = 3 }) },
-			duplicated: 3, equal: true, says: "learner 5 delivered 3 values twice"},
-		{name: "went back", change: func(r *run) { edit(r, 4, func(t *TallyReport) { t.Reordered = 2 }) },
-			reordered: 2, equal: true, says: "learner 4 went back 2 times"},
-		{name: "another hash", change: func(r *run) { r.ends[0].Hash++ }, reordered: 1, says: "hash 000000000000004e: not the same sequence"},
-		{name: "another count", change: func(r *run) {
-			r.ends[0].Delivered++
-			edit(r, 5, func(t *TallyReport) { t.NextPosition++ })
-		}, reordered: 1, says: "not the same sequence"},
-		{name: "not as far", change: func(r *run) { r.ends[0].Watermark, r.ends[0].Hash = 8, 1 }, says: "at instance 9 and learner 5 at 8"},
-		{name: "left out positions", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Jumps, t.FromPosition = 1, 3 }) },
-			reordered: 1, equal: true, says: "took state only 0 times"},
-		{name: "took state", change: func(r *run) {
-			r.ends[0].Transfers = 1
-			edit(r, 5, func(t *TallyReport) { t.Jumps, t.FromPosition, t.Clients = 1, 14, nil })
-		}, equal: true, ok: true, says: "note: learner 5 took state from another learner"},
-		{name: "took state and delivered nothing since", change: func(r *run) {
-			r.ends[0].Transfers = 1
-			r.tallies[5] = TallyReport{}
-		}, equal: true, ok: true, says: "note: learner 5 took state"},
-		{name: "no tally", change: func(r *run) { delete(r.tallies, 5) }, equal: true, ok: true, says: "note: learner 5 kept no tally"},
-		{name: "no tally at all", change: func(r *run) { r.tallies = nil }, equal: true, ok: true, says: "note: no learner saw all deliveries"},
-		{name: "bytes", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Corrupt = 1 }) }, equal: true, says: "other bytes than were sent"},
-		{name: "too many clients", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Overflow = 1 }) }, equal: true, says: "than its tally has room for"},
-		{name: "too far", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.Beyond = 1 }) }, equal: true, says: "too far from"},
-		{name: "the application got less", change: func(r *run) { edit(r, 5, func(t *TallyReport) { t.NextPosition = 15 }) },
-			equal: true, says: "learner 5 counts 16 values and gave its application 15"},
-		{name: "invented", change: func(r *run) { r.acks[0].Submitted = 11 }, equal: true, says: "delivered 1 values that were never submitted"},
-		{name: "a client that did not report", change: func(r *run) { r.acks = r.acks[:1] }, equal: true, ok: true, says: "values of 1 clients that did not report"},
-		{name: "no learners", change: func(r *run) { r.ends = nil }, says: "no learner reported"},
-	} {
+	for _, c := range checkCases {
 		var r run
 		r.acks, r.tallies, r.ends = goodRun()
 		c.change(&r)
