@@ -207,8 +207,13 @@ func (c *child) ended() bool {
 	}
 }
 
-// failure says how a process that should run has ended.
+// failure says how a process that should run has ended. One that refused to start has said in its last line why.
 func (c *child) failure() error {
+	lines := strings.Split(c.log.last(), "\n")
+	var exit *exec.ExitError
+	if why, said := strings.CutPrefix(lines[len(lines)-1], "wirepaxos: "); said && errors.As(c.err, &exit) && exit.ExitCode() == 2 {
+		return fmt.Errorf("%s: %s", c.name, why)
+	}
 	return fmt.Errorf("%s has ended (%v):\n%s", c.name, errors.Join(c.err), c.log.last())
 }
 
