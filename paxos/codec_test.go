@@ -7,7 +7,8 @@ import (
 
 func TestFrameDrops(t *testing.T) {
 	good := frameOf(1, 4, Message{Kind: KindTrimmed, Low: 7})
-	if h, rest, drop := ParseFrame(append(bytes.Clone(good), 0, 0, 0), 7, 1); drop != DropNone || h.Sender != 1 || h.Destination != 4 || len(rest) != 16 {
+	h, rest, drop := ParseFrame(append(bytes.Clone(good), 0, 0, 0), 7, 1)
+	if drop != DropNone || h.Sender != 1 || h.Destination != 4 || len(rest) != 16 {
 		t.Fatalf("padded: %v %+v, %d bytes", drop, h, len(rest))
 	}
 	for n := range good {

@@ -2,23 +2,26 @@
 //
 // The life of a value:
 //
-//  1. A client's Submit carries it in a batch (PutValue). The Proposer that leads copies it into its queue; any other answers Busy.
-//  2. When windows allow, the proposer puts what is queued into the next instance: the bytes go into its ring of values, and an Accept that shows
-//     them goes to every acceptor and learner. They stay there until the instance is chosen.
-//  3. An Acceptor copies the value into its own ring, stores ballot and place in the instance's slot, and votes: once a burst, in ranges, to the
-//     proposer and the learners. It keeps the value until the low watermark has passed.
-//  4. A Learner copies the value into its ring as well, counts votes, and delivers in order what a quorum accepted at just the ballot that the value
-//     came with. Deliver sees the bytes in place, and only for the length of the call. The ring wins their room back afterwards.
+//  1. A client's Submit carries it in a batch (PutValue). The Proposer that leads copies it into its queue; any other answers
+//     Busy.
+//  2. When windows allow, the proposer puts what is queued into the next instance: the bytes go into its ring of values, and an
+//     Accept that shows them goes to every acceptor and learner. They stay there until the instance is chosen.
+//  3. An Acceptor copies the value into its own ring, stores ballot and place in the instance's slot, and votes: once a burst, in
+//     ranges, to the proposer and the learners. It keeps the value until the low watermark has passed.
+//  4. A Learner copies the value into its ring as well, counts votes, and delivers in order what a quorum accepted at just the
+//     ballot that the value came with. Deliver sees the bytes in place, and only for the length of the call. The ring wins their
+//     room back afterwards.
 //  5. Learners report how far they are; the least of them is the low watermark, below which everyone forgets.
 //
-// Who owns what: a role owns all of its memory, and nobody else touches it. It is told messages whose Data are views of received frames, good for
-// that one step; it copies what it keeps. What it says lies in its Outbox; the Data of those messages are views of the role's own memory, which stays as it
-// is until the same role steps again. A role reads no clock, draws no random number, and does no I/O: time and seed are arguments. It
-// allocates when it is made and never afterwards.
+// Who owns what: a role owns all of its memory, and nobody else touches it. It is told messages whose Data are views of received
+// frames, good for that one step; it copies what it keeps. What it says lies in its Outbox; the Data of those messages are views
+// of the role's own memory, which stays as it is until the same role steps again. A role reads no clock, draws no random number,
+// and does no I/O: time and seed are arguments. It allocates when it is made and never afterwards.
 //
-// Why it is safe, in short (PROTOCOL.md has the argument): an acceptor never goes back below what it promised; a leader proposes only what the promises of a quorum
-// bind it to; a ballot names one value per instance for ever, because its rounds are reserved durably; a learner counts by the ballot at which a value was
-// accepted. Nothing is forgotten that a learner with a live lease has not delivered.
+// Why it is safe, in short (PROTOCOL.md has the argument): an acceptor never goes back below what it promised; a leader proposes
+// only what the promises of a quorum bind it to; a ballot names one value per instance for ever, because its rounds are reserved
+// durably; a learner counts by the ballot at which a value was accepted. Nothing is forgotten that a learner with a live lease
+// has not delivered.
 //
 // The files, in the order in which a value meets them:
 //
@@ -31,6 +34,6 @@
 //	replies.go, session.go                 answers to clients; exactly once
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
 //
-// The rules are scripts under testdata, one a file; bench_test.go runs whole groups on a network that loses, doubles and reorders, under a
-// checker that shares no code with the roles.
+// The rules are scripts under testdata, one a file; bench_test.go runs whole groups on a network that loses, doubles and
+// reorders, under a checker that shares no code with the roles.
 package paxos

@@ -185,7 +185,8 @@ func FuzzBatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v Value
 		again := make([]byte, 0, len(data))
-		for rest, ok := data, true; len(rest) > 0; {
+		for rest := data; len(rest) > 0; {
+			var ok bool
 			if rest, ok = NextValue(rest, &v); !ok {
 				return
 			}

@@ -138,7 +138,8 @@ func (e Event) String() string {
 	case EventStoreFull:
 		return fmt.Sprintf("acceptor %d has no room for instance %d: learners hold the low watermark back, or value_bytes is too small", e.Node, e.Instance)
 	case EventConflict:
-		return fmt.Sprintf("acceptor %d refused instance %d: another value came with the same ballot %v; two nodes run under one id", e.Node, e.Instance, e.Ballot)
+		return fmt.Sprintf("acceptor %d refused instance %d: another value came with the same ballot %v; two nodes run under one id",
+			e.Node, e.Instance, e.Ballot)
 	case EventLeaseExpired:
 		return fmt.Sprintf("learner %d did not renew its lease and no longer holds back trimming", e.Node)
 	case EventRegistered:

@@ -45,7 +45,8 @@ func (p *Proposer) refuseQueued(out *Outbox) {
 	}
 	var told [MaxNodes]bool
 	var v Value
-	for rest, ok := p.queue.buf[p.queue.tail:p.queue.head], true; len(rest) > 0; {
+	for rest := p.queue.buf[p.queue.tail:p.queue.head]; len(rest) > 0; {
+		var ok bool
 		if rest, ok = NextValue(rest, &v); !ok {
 			panic(fmt.Sprintf("paxos: proposer %d queued a value that cannot be read", p.cfg.ID))
 		}

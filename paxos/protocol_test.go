@@ -81,11 +81,9 @@ func checkFields(t *testing.T, k Kind, fields string) {
 		}
 		at, _ := strconv.Atoi(words[2])
 		e := b[messageHeaderSize+at:]
-		got, size := uint64(0), 8
-		if words[1] == "u32" {
-			got, size = uint64(le.Uint32(e)), 4
-		} else {
-			got = le.Uint64(e)
+		got, size := uint64(le.Uint32(e)), 4
+		if words[1] != "u32" {
+			got, size = le.Uint64(e), 8
 		}
 		covered += size
 		if words[0] != "zero" && got != want[words[0]] {
@@ -153,7 +151,8 @@ func TestProtocolPageNumbers(t *testing.T) {
 	}
 	limits := map[string]uint64{
 		"MaxNodes": MaxNodes, "MaxAcceptors": MaxAcceptors, "MaxRound": MaxRound, "MaxInstance": uint64(MaxInstance), "MaxSequence": MaxSequence,
-		"SessionSpan": SessionSpan, "MaxSessions": MaxSessions, "SessionIdle": SessionIdle, "FrameHeaderSize": FrameHeaderSize, "AcceptOverhead": AcceptOverhead,
+		"SessionSpan": SessionSpan, "MaxSessions": MaxSessions, "SessionIdle": SessionIdle,
+		"FrameHeaderSize": FrameHeaderSize, "AcceptOverhead": AcceptOverhead,
 		"ValueOverhead": ValueOverhead, "MinMTU": MinMTU, "MaxMTU": MaxMTU,
 	}
 	for _, row := range protocolTable(t, "limit | value") {

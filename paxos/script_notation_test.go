@@ -238,7 +238,8 @@ func formatBatch(b []byte) string {
 	}
 	var words []string
 	var v Value
-	for ok := true; len(b) > 0; {
+	for len(b) > 0 {
+		var ok bool
 		if b, ok = NextValue(b, &v); !ok {
 			return "?"
 		}

@@ -152,7 +152,8 @@ func TestTroubleAllocatesNothing(t *testing.T) {
 	out := NewOutbox()
 	low := s.acceptors[0].low
 	ask := []Message{
-		{Kind: KindPrepare, From: 4, Ballot: MakeBallot(90, 4), Instance: low}, {Kind: KindRepeat, From: 5, Instance: low, Until: low + 64, Flags: FlagValues},
+		{Kind: KindPrepare, From: 4, Ballot: MakeBallot(90, 4), Instance: low},
+		{Kind: KindRepeat, From: 5, Instance: low, Until: low + 64, Flags: FlagValues},
 		{Kind: KindRepeat, From: 5, Instance: low, Until: low + 64}, {Kind: KindAccept, From: 4, Ballot: MakeBallot(1, 4)},
 	}
 	if n := testing.AllocsPerRun(100, func() { out.Reset(); s.acceptors[0].Step(s.now, ask, out) }); n != 0 {
