@@ -119,6 +119,55 @@ func TestRoomIsNotReusedWithinAStep(t *testing.T) {
 	}
 }
 
+// Nor does a proposer's: an Accept that it says in a step shows the value to the end of the step, though the instance was trimmed meanwhile.
+func TestAcceptShowsItsValueForTheWholeStep(t *testing.T) {
+	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}
+	p := NewProposer(ProposerConfig{
+		ID: 4, Members: members, Window: 64, ValueBytes: 1024, QueueBytes: 4096, InFlight: 64, MTU: 256, Batch: BatchFrame, Heartbeat: 1e6, Retry: 1e7,
+		LeaderTimeout: 1e8, Lease: 1e9,
+	}, 0)
+	p.GrantRounds(5, 9)
+	out := NewOutbox()
+	step := func(in ...Message) {
+		out.Reset()
+		p.Step(1e9, in, out)
+	}
+	value := func(n uint64) []byte {
+		b := make([]byte, ValueOverhead+120)
+		PutValue(b, 0, &Value{Client: 9, Sequence: n, Oldest: 1, Node: 50, Data: bytes.Repeat([]byte{byte('a' + n)}, 120)})
+		return b
+	}
+	step()
+	reported, b := value(1), MakeBallot(1, 4)
+	e := make([]byte, promiseEntrySize)
+	putPromised(e, promised{Ballot: b, Digest: digest(reported), Length: uint32(len(reported))})
+	step(Message{Kind: KindPromise, From: 1, Ballot: MakeBallot(5, 4), Until: 1, Flags: FlagLast, Data: e})
+	in := []Message{
+		{Kind: KindStored, From: 1, Ballot: b, Total: uint32(len(reported)), Data: reported}, {Kind: KindTrimmed, From: 1, Low: 1},
+	}
+	for n := range uint64(8) {
+		in = append(in, Message{Kind: KindSubmit, From: 50, Data: value(2 + n)})
+	}
+	step(in...)
+	shown := map[Instance]bool{}
+	for _, m := range out.Now {
+		if m.Kind != KindAccept {
+			continue
+		}
+		shown[m.Instance] = true
+		if !bytes.Equal(m.Data, value(uint64(m.Instance)+1)) {
+			t.Errorf("instance %d is shown as %q", m.Instance, m.Data)
+		}
+	}
+	if !shown[0] || len(shown) < 5 || len(shown) > 8 {
+		t.Errorf("shown: %v", shown)
+	}
+	before := p.next
+	if step(); p.next == before {
+		t.Error("the room that was won back is not used in the next step either")
+	}
+}
+
 // Pages of two checkpoints never share a step's outbox memory.
 func TestCheckpointIsNotRemadeWithinAStep(t *testing.T) {
 	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6, 7, 8}}
