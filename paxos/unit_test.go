@@ -205,8 +205,8 @@ func TestCheckpointIsNotRemadeWithinAStep(t *testing.T) {
 	out.Reset()
 	l.Step(5e9, append(deliver(2, 11), Message{Kind: KindCheckpointAsk, From: 7, Instance: 1}), out)
 	before := l.state.savedState.Position
-	l.Step(5e9, append([]Message{{Kind: KindCheckpointAsk, From: 7, Instance: 1}}, Message{Kind: KindCheckpointAsk, From: 8, Instance: 3}), out)
-	if l.state.savedState.Position != before {
+	l.Step(5.05e9, []Message{{Kind: KindCheckpointAsk, From: 7, Instance: 1}, {Kind: KindCheckpointAsk, From: 8, Instance: 3}}, out)
+	if l.state.savedState.Position != before || before != 2 || l.next != 3 {
 		t.Error("a checkpoint was made anew while a page of it was shown")
 	}
 }
