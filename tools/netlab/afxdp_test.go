@@ -47,10 +47,12 @@ func post(t testing.TB, port *afxdp.Port, to dataplane.Peer, payload []byte) {
 	port.Flush()
 }
 
-// collect polls a port for the quiet time and returns the payloads, cut to n bytes since a link may pad them.
-func collect(port *afxdp.Port, n int) (payloads []string, from []dataplane.Peer) {
+// collect polls a port for as many payloads as should come, then for a quiet time for those that should not. It cuts them to n bytes
+// since a link may pad them.
+func collect(port *afxdp.Port, n, total int) (payloads []string, from []dataplane.Peer) {
 	var frames [64]dataplane.Frame
-	for deadline := time.Now().Add(quiet); time.Now().Before(deadline); {
+	deadline := time.Now().Add(testBound)
+	for time.Now().Before(deadline) {
 		got := port.RxBurst(frames[:])
 		for _, f := range frames[:got] {
 			payloads = append(payloads, string(f.Data[:min(n, len(f.Data))]))
@@ -58,6 +60,9 @@ func collect(port *afxdp.Port, n int) (payloads []string, from []dataplane.Peer)
 		}
 		port.Free(frames[:got])
 		port.Flush()
+		if len(payloads) >= total && total >= 0 {
+			deadline, total = time.Now().Add(quiet), -1
+		}
 		runtime.Gosched()
 	}
 	return payloads, from
@@ -85,10 +90,10 @@ func TestAFXDP(t *testing.T) {
 				long := bytes.Repeat([]byte("wire"), 300)
 				post(t, a, 1, long)
 				post(t, b, 0, []byte("back"))
-				if got, from := collect(b, len(long)); len(got) != copies || got[0] != string(long) || from[0] != 0 {
+				if got, from := collect(b, len(long), copies); len(got) != copies || got[0] != string(long) || from[0] != 0 {
 					t.Errorf("b got %d payloads from %v", len(got), from)
 				}
-				if got, from := collect(a, 4); len(got) != copies || got[0] != "back" || from[0] != 1 {
+				if got, from := collect(a, 4, copies); len(got) != copies || got[0] != "back" || from[0] != 1 {
 					t.Errorf("a got %q from %v", got, from)
 				}
 			})
@@ -107,7 +112,7 @@ func TestAFXDPSteering(t *testing.T) {
 		post(t, a, 1, fmt.Appendf(nil, "%d:%02d", i%2, i))
 	}
 	for queue, port := range []*afxdp.Port{b0, b1} {
-		got, _ := collect(port, 4)
+		got, _ := collect(port, 4, 20)
 		if len(got) != 20 {
 			t.Errorf("queue %d got %d frames: %q", queue, len(got), got)
 		}
@@ -118,7 +123,7 @@ func TestAFXDPSteering(t *testing.T) {
 		}
 	}
 	post(t, b1, 0, []byte("from 1"))
-	if got, _ := collect(a, 6); len(got) != 1 || got[0] != "from 1" {
+	if got, _ := collect(a, 6, 1); len(got) != 1 || got[0] != "from 1" {
 		t.Errorf("a got %q", got)
 	}
 }

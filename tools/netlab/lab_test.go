@@ -213,17 +213,18 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	a2, b2 := plug(t, two, "a", etherTypeTest), plug(t, two, "b", etherTypeTest)
 	a1.send(a1.frameTo(b1.host.MAC, 1))
 	a2.send(a2.frameTo(b2.host.MAC, 2))
-	if got := b1.count(quiet); len(got) != 1 || got[1] != 1 {
+	settle(t, a1, a2)
+	if got := b1.count(1); len(got) != 1 || got[1] != 1 {
 		t.Errorf("the first lab got %v", got)
 	}
-	if got := b2.count(quiet); len(got) != 1 || got[2] != 1 {
+	if got := b2.count(1); len(got) != 1 || got[2] != 1 {
 		t.Errorf("the second lab got %v", got)
 	}
 	if err := one.Down(); err != nil {
 		t.Fatal(err)
 	}
 	a2.send(a2.frameTo(b2.host.MAC, 3))
-	if got := b2.count(quiet); got[3] != 1 {
+	if got := b2.count(1); got[3] != 1 {
 		t.Errorf("the second lab got %v after the first was down", got)
 	}
 }
@@ -336,7 +337,7 @@ func TestDetachOpenServe(t *testing.T) {
 	defer func() { _ = other.Close() }()
 	a, b := plug(t, other, "a", etherTypeTest), plug(t, other, "b", etherTypeTest)
 	a.send(a.frameTo(b.host.MAC, 1))
-	if got := b.count(quiet); got[1] != 1 {
+	if got := b.count(1); got[1] != 1 {
 		t.Errorf("without an owner got %v", got)
 	}
 	slow := Faults{DelayPPM: million, Delay: 1}

@@ -1,7 +1,9 @@
 package netlab
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -83,11 +85,28 @@ func TestLargestLab(t *testing.T) {
 	first, last := plug(t, lab, "h0", etherTypeTest), plug(t, lab, fmt.Sprintf("h%d", MaxHosts-1), etherTypeTest)
 	first.send(first.frameTo(last.host.MAC, 1))
 	first.send(first.frameTo(everyone, 2))
-	if got := last.count(quiet); got[1] != 1 || got[2] != 1 {
+	if got := last.count(2); got[1] != 1 || got[2] != 1 {
 		t.Errorf("the last host got %v", got)
 	}
 	last.send(last.frameTo(first.host.MAC, 3))
-	if got := first.count(quiet); got[3] != 1 {
+	if got := first.count(1); got[3] != 1 {
 		t.Errorf("the first host got %v", got)
+	}
+}
+
+func TestSettingsRoundTrip(t *testing.T) {
+	for _, ppm := range []uint32{0, 1, 2, 999, 50_000, 333_333, 999_999, million} {
+		if got := ppmOf(chance(ppm)); got != ppm {
+			t.Errorf("%d ppm came back as %d", ppm, got)
+		}
+	}
+	if chance(million) != 1<<32 || chance(0) != 0 {
+		t.Error("never and always are not exact")
+	}
+	if recordSize%8 != 0 || recordFrame < recordLength+4 || delayRingBytes < 2*recordSize {
+		t.Error("the ring's record does not fit")
+	}
+	if key := addressKey(net.HardwareAddr{1, 2, 3, 4, 5, 6}); binary.BigEndian.Uint64(key[:]) != 0x0102030405060000 {
+		t.Errorf("key %x", key)
 	}
 }
