@@ -139,7 +139,6 @@ func (e *tallyEntry) forget(base uint64) {
 		e.bits[e.below/64%tallyWords] &^= 1 << (e.below % 64)
 	}
 	e.base = base
-	e.advance()
 }
 
 // entry finds a client's entry, makes one, or returns nil where there is no room.
@@ -163,10 +162,6 @@ func (t *Tally) entry(client, sequence uint64) *tallyEntry {
 	t.n++
 	t.index[at] = int32(t.n)
 	e.client, e.first, e.base, e.below = client, sequence, 1, 1
-	if t.from > 0 && sequence > tallySpan/2 {
-		e.base = sequence - tallySpan/2
-		e.below = e.base
-	}
 	return e
 }
 

@@ -103,13 +103,15 @@ func TestTallyFindsDisorder(t *testing.T) {
 	f.tally.Deliver(&paxos.Delivery{Instance: 9, Position: 3, Client: 1, Sequence: 6})
 	f.tally.Deliver(&paxos.Delivery{Instance: 8, Position: 4, Client: 1, Sequence: 7})
 	f.want(t, func(r *TallyReport) bool { return r.Reordered == 2 && r.Jumps == 0 && r.Duplicated == 0 })
+	f.tally.Deliver(&paxos.Delivery{Instance: 20, Position: 3, Client: 1, Sequence: 8}) // the position alone
+	f.want(t, func(r *TallyReport) bool { return r.Reordered == 3 && r.Jumps == 0 })
 }
 
 func TestTallyOfALearnerThatReturned(t *testing.T) {
 	f := newFeed(t, 4)
 	f.d.Position = 100_000
 	f.deliver(1, 90_000, 89_998, 90_001)
-	f.deliver(2, 7, 5)
+	f.deliver(2, 7, 5, 7+4*tallySpan) // far past what it knows: nothing of that may be taken for this
 	f.want(t, func(r *TallyReport) bool {
 		return r.Jumps == 1 && r.FromPosition == 100_000 && r.Duplicated+r.Reordered+r.Beyond == 0
 	})
@@ -140,8 +142,10 @@ func TestTallyIsBounded(t *testing.T) {
 	f.deliver(1, 1)
 	f.deliver(2, tallySpan, 1, 2) // the last that can be told apart
 	f.want(t, clean)
-	f.deliver(2, tallySpan+3)
-	f.want(t, func(r *TallyReport) bool { return r.Beyond == 1 && r.Overflow == 0 })
+	f.deliver(2, 5*tallySpan)
+	f.want(t, func(r *TallyReport) bool {
+		return r.Beyond == 1 && r.Overflow == 0 && slices.Equal(r.Clients[1].Above, []uint64{tallySpan})
+	})
 	f.deliver(3, 1, 2)
 	f.deliver(1, 2)
 	f.want(t, func(r *TallyReport) bool {
