@@ -31,8 +31,7 @@ func correct(dst, src *hdrhistogram.Histogram, intervalNs int64) {
 		}
 		// Long stalls leave far more missing values than there are cells: those of one cell go in together.
 		for v -= intervalNs; v >= intervalNs; {
-			least := max(cellStart(v), intervalNs)
-			n := (v-least)/intervalNs + 1
+			n := (v-cellStart(v))/intervalNs + 1 // none of them below the interval: a cell is far narrower than its values are large
 			record(dst, v, n*bar.Count)
 			v -= n * intervalNs
 		}

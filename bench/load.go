@@ -222,7 +222,6 @@ func (l *Load) start(now paxos.Time, c *client.Client) {
 		l.sessions[s].id = uint64(id)
 	}
 	l.from = now + l.cfg.WarmupNs
-	l.last = l.from
 	if l.cfg.DurationNs > 0 {
 		l.end = l.from + l.cfg.DurationNs
 	}

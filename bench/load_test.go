@@ -122,10 +122,17 @@ func TestStop(t *testing.T) {
 		r.answerAll()
 		r.step()
 	}
+	r.now += 30 * rigCycle // silence, which counts
 	r.load.Stop(r.now)
+	r.answerAll()
+	r.c.Step(r.now, []paxos.Message{{Kind: paxos.KindReply, From: 2, Data: r.reply}}, r.out)
+	r.reply = r.reply[:0]
+	if r.load.open != 0 || r.load.Deadline() > r.now {
+		t.Errorf("all is answered and the next Fill is due in %d ns", r.load.Deadline()-r.now)
+	}
 	r.finish(3)
-	if res := r.result(); res.Unanswered != 0 || res.Values != 40 {
-		t.Errorf("%d values, %d unanswered", res.Values, res.Unanswered)
+	if res := r.result(); res.Unanswered != 0 || res.Values != 40 || res.DurationNs != 39*rigCycle {
+		t.Errorf("%d values, %d unanswered, in %d ns", res.Values, res.Unanswered, res.DurationNs)
 	}
 }
 
@@ -180,8 +187,8 @@ func TestStepsAreBounded(t *testing.T) {
 func TestFailedSessionsGetNoMore(t *testing.T) {
 	r := newRig(t, LoadConfig{Sessions: 2, Outstanding: 2, Size: 8})
 	r.step()
-	first := r.held[0].Client
-	r.answer(0, paxos.StatusNoRoom)
+	first := r.held[1].Client
+	r.answer(1, paxos.StatusNoRoom)
 	r.step()
 	if r.load.Finished() {
 		t.Fatal("finished with a session left")
@@ -196,7 +203,7 @@ func TestFailedSessionsGetNoMore(t *testing.T) {
 	}
 	acks := r.load.Acked()
 	i := slices.IndexFunc(acks, func(a SessionAcks) bool { return a.Client == uint64(first) })
-	if a := acks[i]; a.Submitted != 2 || !slices.Equal(a.Failed, []uint64{1}) || a.Below != 2 || len(a.Above) != 0 {
+	if a := acks[i]; a.Submitted != 2 || !slices.Equal(a.Failed, []uint64{2}) || a.Below != 1 || len(a.Above) != 0 {
 		t.Errorf("the session that failed: %+v", a)
 	}
 	for len(r.held) > 0 {

@@ -81,6 +81,9 @@ func TestReportKeepsItsContract(t *testing.T) {
 			t.Errorf("%s has no mean", histogram)
 		}
 	}
+	if p90 := whole["latency_corrected_us"].(map[string]any)["p90"].(float64); p90 < 100 {
+		t.Errorf("corrected p90 is %g µs: the stalls of 300 µs are missing in it", p90)
+	}
 	learners, _ := whole["learners"].([]any)
 	if len(learners) != 2 {
 		t.Fatalf("learners are %v", whole["learners"])
