@@ -136,6 +136,21 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Waiting for answers after a stop is no part of the measurement.
+func TestStopWithoutAnswers(t *testing.T) {
+	r := newRig(t, LoadConfig{Sessions: 1, Outstanding: 4, Size: 8, DrainNs: 20 * rigCycle})
+	for range 11 {
+		r.step()
+	}
+	r.load.Stop(r.now)
+	for range 30 {
+		r.step()
+	}
+	if res := r.result(); !r.load.Finished() || res.Unanswered != 4 || res.DurationNs != 10*rigCycle {
+		t.Errorf("finished %v, %d unanswered, in %d ns", r.load.Finished(), res.Unanswered, res.DurationNs)
+	}
+}
+
 // A session that its oldest value holds back fills its places again when that one is answered.
 func TestRefusedSubmissionsAreMadeUp(t *testing.T) {
 	r := newRig(t, LoadConfig{Sessions: 1, Outstanding: paxos.SessionSpan, Size: 8})
