@@ -209,7 +209,7 @@ func TestTextIsForATerminal(t *testing.T) {
 	}
 	for _, want := range []string{
 		"afxdp (copy mode) over ethernet", "layout packed", "batch instance", "idle spin", "3 acceptors", "2 learners", "64-byte values", "2 clients x 8 outstanding",
-		"kernel 6.18.44", "core 0: client 6", "any core: acceptor 1", "wp0 queue 0: afxdp, mode copy, ethernet, nodes 4 5 6", "commit 0123", "20,000", "client and proposer share a loop", "measured", "corrected", "p99.99", "drops 5 %", "1 proposer,",
+		"kernel 6.18.44", "core 0: client 6", "any core: acceptor 1", "wp0 queue 0: afxdp, copy mode, native XDP program, ethernet, nodes 4 5 6", "commit 0123", "20,000", "client and proposer share a loop", "measured", "corrected", "p99.99", "drops 5 %", "1 proposer,",
 		"failed", "later than a minute",
 	} {
 		if !strings.Contains(b.String(), want) {

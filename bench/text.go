@@ -57,10 +57,21 @@ func (s *SocketUse) text(b *strings.Builder) {
 		nodes[i] = fmt.Sprint(id)
 	}
 	b.WriteString("  ")
-	list(b, fmt.Sprintf("%s queue %d: %s", s.Interface, s.Queue, s.Transport), named("mode", s.Mode), s.Link, named("nodes", strings.Join(nodes, " ")))
+	list(b, fmt.Sprintf("%s queue %d: %s", s.Interface, s.Queue, s.Transport), s.mode(), s.Link, named("nodes", strings.Join(nodes, " ")))
 	if s.Note != "" {
 		fmt.Fprintf(b, "    %s\n", s.Note)
 	}
+}
+
+// mode tells the mode of a socket and of the XDP program that feeds it.
+func (s *SocketUse) mode() string {
+	switch s.Mode {
+	case "":
+		return ""
+	case "generic":
+		return "copy mode, generic XDP program"
+	}
+	return s.Mode + " mode, native XDP program"
 }
 
 // list writes the parts that say something on a line, or none.

@@ -284,18 +284,9 @@ func (o *loadFlags) finish(r *bench.Report) error {
 	return nil
 }
 
-// tellCheck says what the check at the end found, and the mode that each socket got.
+// tellCheck says what the check at the end found.
 func tellCheck(r *bench.Report) {
 	fmt.Println()
-	for _, s := range r.Sockets {
-		if s.Transport == "afxdp" {
-			program := "native XDP program"
-			if s.Mode == "generic" {
-				program = "generic XDP program"
-			}
-			fmt.Printf("socket  nodes %v: %s mode, %s, %s queue %d\n", s.Nodes, s.Mode, program, s.Interface, s.Queue)
-		}
-	}
 	for _, l := range r.Learners {
 		fmt.Printf("learner %d delivered %d values, hash %v\n", l.ID, l.Delivered, l.Hash)
 	}

@@ -61,7 +61,7 @@ func (o *outcome) report() (*bench.Report, error) {
 	}
 	if o.plan != nil {
 		r.WireHops = float64(o.plan.wireHops())
-		r.WireHopsNote = "client to proposer, acceptor of the quorum, learner, client; hops within a loop or through memory not counted"
+		r.WireHopsNote = "of one value, from the client and back to it"
 	}
 	v := bench.Check(merged.Acknowledged, o.tallies, learners)
 	r.TakeVerdict(&v, learners)
