@@ -82,6 +82,11 @@ func (o *demoFlags) check() error {
 	default:
 		return fmt.Errorf("--transport %s does not exist: afxdp, udp or mem", o.transport)
 	}
+	switch o.link {
+	case "ethernet", "udp4":
+	default:
+		return fmt.Errorf("--link %s does not exist: ethernet or udp4", o.link)
+	}
 	if o.transport == "mem" && (o.drop > 0 || o.dup > 0) {
 		return fmt.Errorf("--drop and --dup are the switch's, and memory has none: use --transport afxdp or udp")
 	}

@@ -54,7 +54,23 @@ A cluster: wirepaxos cluster new > cluster.toml, then one acceptor, proposer, le
 		newRole("acceptor"), newRole("proposer"), newRole("learner"), newRole("replica"), newClient(),
 		newDemo(), newLab(), newCluster(), newStatus(),
 	)
+	for _, c := range append(root.Commands(), root) {
+		if !c.Runnable() {
+			c.Args, c.RunE = noSuchCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w: `%s --help` lists the flags", err, c.CommandPath())
+	})
 	return root
+}
+
+// noSuchCommand refuses what is no command of a group: cobra would show the group's help and call that a success.
+func noSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("unknown command %q: `%s --help` lists the commands", args[0], c.CommandPath())
 }
 
 // version is the module's version, or the commit that the binary was built from.
