@@ -99,21 +99,28 @@ type repair struct {
 	end    Instance // where the gap is held to end
 	turn   int      // the acceptor that is asked for values; the others for votes alone
 	vain   int      // times that a range was asked for without any progress
+	ahead  Instance // how far past the delivered watermark is asked: more while answers come, least again when they do not
 }
 
 // Bounds of the ranges that are asked for.
 const (
 	repairRange = repeatStored
 	repairAhead = 4 * repairRange
-	repairVain  = 16 // tries in vain after which the leader is told
+	repairLeast = 8
+	repairVain  = 8 // tries in vain after which the leader is told; each waits twice as long as the one before, up to
+	repairSlow  = 5 // doublings
 )
 
 func (r *repair) deadline(l *Learner) Time {
 	if l.next >= l.high {
 		return never
 	}
-	return r.since + l.cfg.Repair
+	return r.since + r.wait(l)
 }
+
+// wait is the time without progress after which a range is asked for (again). It doubles while asking is in vain: a cluster that is
+// overloaded must not get more to do by it.
+func (r *repair) wait(l *Learner) Time { return l.cfg.Repair << min(r.vain, repairSlow) }
 
 func (l *Learner) tickRepair(now Time, out *Outbox) {
 	r := &l.repair
@@ -126,9 +133,10 @@ func (l *Learner) tickRepair(now Time, out *Outbox) {
 		if !r.active {
 			return
 		}
-	} else if now-r.since >= l.cfg.Repair {
+		r.ahead = min(2*r.ahead, repairAhead)
+	} else if now-r.since >= r.wait(l) {
 		// Nothing moved: begin anew, with the next acceptor.
-		r.active, r.since, r.asked, r.end = true, now, l.next, l.high
+		r.active, r.since, r.asked, r.end, r.ahead = true, now, l.next, l.high, repairLeast
 		r.turn = (r.turn + 1) % len(l.cfg.Members.Acceptors)
 		if r.vain++; r.vain%repairVain == 0 && l.leader != 0 {
 			// The votes that chose it may have been of an acceptor that is gone: a quorum of the others has to vote again.
@@ -149,7 +157,7 @@ func (l *Learner) tickRepair(now Time, out *Outbox) {
 func (l *Learner) ask(out *Outbox) {
 	r := &l.repair
 	r.asked = max(r.asked, l.next)
-	for limit := min(l.next+repairAhead, r.end, l.next+l.mask+1); r.asked < limit; {
+	for limit := min(l.next+r.ahead, r.end, l.next+l.mask+1); r.asked < limit; {
 		from := r.asked
 		for from < limit && l.ready(from) {
 			from++

@@ -21,7 +21,7 @@ type ProposerConfig struct {
 	Window        int // instances above the low watermark, a power of two, the acceptors' at most
 	ValueBytes    int // bytes kept for values in flight, a power of two, at least four frames
 	QueueBytes    int // bytes of values that wait for room; at least two frames
-	InFlight      int // most instances proposed and not yet chosen
+	InFlight      int // most instances proposed and not yet chosen; fewer while answers fail to come
 	MTU           int // payload of a frame
 	Batch         BatchMode
 	Heartbeat     Time // between two heartbeats of a leader
@@ -60,6 +60,7 @@ type Proposer struct {
 	chosen   Instance // everything below is chosen
 	next     Instance // the next to propose in
 	unchosen int      // instances below next that are not chosen
+	pace     pace
 	slots    []proposerSlot
 	mask     Instance
 	values   byteRing
@@ -100,6 +101,7 @@ type proposerSlot struct {
 	state    slotState
 	votes    uint8  // a bit for each acceptor that accepted
 	holders  uint8  // a bit for each acceptor that reported the value at found
+	again    bool   // it was sent more than once
 	length   uint32 // of the value
 	found    Ballot // the highest ballot reported
 	digest   uint64 // of the value reported
@@ -146,6 +148,7 @@ func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 		values:   newByteRing(cfg.ValueBytes),
 		queue:    newQueue(cfg.QueueBytes),
 		leases:   newLeases(),
+		pace:     newPace(cfg.InFlight),
 		learner:  placesOf(cfg.Members.Learners),
 		acceptor: placesOf(cfg.Members.Acceptors),
 		peer:     placesOf(cfg.Members.Proposers),
@@ -166,7 +169,7 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 		case KindSubmit:
 			p.onSubmit(m, out)
 		case KindAccepted:
-			p.onAccepted(m, out)
+			p.onAccepted(now, m, out)
 		case KindPromise:
 			p.onPromise(now, m, out)
 		case KindStored:

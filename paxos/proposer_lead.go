@@ -151,6 +151,7 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 	p.reported = max(p.reported, p.low)
 	p.chosen, p.recover, p.next = p.low, p.low, p.reported
 	p.unchosen, p.fetches = int(p.reported-p.low), 0
+	p.pace.reset()
 	p.nextBeat, p.nextScan = now, now+p.cfg.Retry/2
 	p.giveUp = now + recoveryRetries*p.cfg.Retry
 	for _, id := range p.cfg.Members.Learners {

@@ -17,7 +17,7 @@ func (p *Proposer) pump(now Time, out *Outbox) {
 }
 
 func (p *Proposer) canPropose(out *Outbox) bool {
-	return p.next-p.low <= p.mask && p.unchosen < p.cfg.InFlight && len(out.Now)+len(p.dests) < cap(out.Now)-OutboxSize/8
+	return p.next-p.low <= p.mask && p.unchosen < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-OutboxSize/8
 }
 
 // propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
@@ -79,7 +79,7 @@ func (p *Proposer) reclaim() {
 }
 
 // onAccepted counts votes for our ballot. No message makes it look at more instances than the window has.
-func (p *Proposer) onAccepted(m *Message, out *Outbox) {
+func (p *Proposer) onAccepted(now Time, m *Message, out *Outbox) {
 	k := p.acceptor.of(m.From)
 	if k < 0 || p.phase != leading || m.Ballot != p.ballot {
 		return
@@ -103,6 +103,11 @@ func (p *Proposer) onAccepted(m *Message, out *Outbox) {
 				s.state = slotChosen
 				p.unchosen--
 				p.Counters.Chosen++
+				if s.again {
+					p.pace.chosen(0)
+				} else {
+					p.pace.chosen(now - s.sent)
+				}
 			}
 		}
 	}
@@ -143,18 +148,21 @@ func (p *Proposer) setLow(low Instance) {
 	p.advance()
 }
 
-// resend sends again what was not chosen in time, the oldest first, a bounded number at once.
+// resend sends again what was not chosen in time, the oldest first, no more than may be in flight.
 func (p *Proposer) resend(now Time, out *Outbox) {
-	const most = 256
-	n := 0
-	for i := p.chosen; i < p.next && n < most && len(out.Now) < cap(out.Now)/2; i++ {
+	wait := p.pace.wait(p.cfg.Retry)
+	seen, n := 0, 0
+	for i := p.chosen; i < p.next && seen < p.pace.flight && len(out.Now) < cap(out.Now)/2; i++ {
 		s := &p.slots[i&p.mask]
-		if s.instance != i || s.ballot != p.ballot || now-s.sent < p.cfg.Retry {
+		if s.instance != i || s.ballot != p.ballot || s.state == slotChosen {
+			continue
+		}
+		if seen++; now-s.sent < wait {
 			continue
 		}
 		switch s.state {
 		case slotProposed:
-			s.sent = now
+			s.sent, s.again = now, true
 			n++
 			p.Counters.Retries++
 			for k, id := range p.cfg.Members.Acceptors {
@@ -167,6 +175,9 @@ func (p *Proposer) resend(now Time, out *Outbox) {
 			n++
 			p.fetch(now, s, out)
 		}
+	}
+	if n > 0 {
+		p.pace.lost(now, wait)
 	}
 }
 

@@ -1,0 +1,55 @@
+package paxos
+
+// pace bounds what a leader has in flight by what comes back. Without it an overload feeds itself: acceptors that lack the time drop frames,
+// and the retries of those frames take more of their time. It is TCP's way: the flight is halved when something has to be sent again
+// (RFC 5681, section 3.1) and grows with what is chosen; the time before a retry follows the round trips, and doubles while none
+// completes (RFC 6298, section 5).
+type pace struct {
+	most    int  // the flight is never larger
+	flight  int  // instances that may be in flight
+	grown   int  // chosen since the flight grew last
+	trip    Time // smoothed, from an accept to its quorum
+	doubled uint // how often the time before a retry has doubled
+	cutAt   Time // when the flight was halved last
+}
+
+const (
+	leastFlight  = 4
+	mostDoubled  = 6
+	growEach     = 16 // the flight grows by one for each sixteenth of it that is chosen
+	tripsPerWait = 4
+)
+
+func newPace(most int) pace { return pace{most: most, flight: most} }
+
+// reset begins anew, for a new ballot.
+func (p *pace) reset() { p.flight, p.grown, p.doubled = p.most, 0, 0 }
+
+// wait is the time before something that is not answered is sent again.
+func (p *pace) wait(retry Time) Time {
+	return max(retry, tripsPerWait*p.trip) << p.doubled
+}
+
+// chosen notes that an instance was chosen; trip is how long it took, or 0 where a retry makes that unknown (RFC 6298, section 3).
+func (p *pace) chosen(trip Time) {
+	p.doubled = 0
+	if trip > 0 {
+		p.trip += (trip - p.trip) / 8
+	}
+	if p.flight == p.most {
+		return
+	}
+	if p.grown++; p.grown*growEach >= p.flight {
+		p.flight, p.grown = p.flight+1, 0
+	}
+}
+
+// lost notes that something had to be sent again. What was sent before the last cut says nothing new.
+func (p *pace) lost(now, wait Time) {
+	if now-p.cutAt < wait {
+		return
+	}
+	p.cutAt, p.grown = now, 0
+	p.flight = max(p.flight/2, min(leastFlight, p.most))
+	p.doubled = min(p.doubled+1, mostDoubled)
+}
