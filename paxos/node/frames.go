@@ -86,6 +86,7 @@ type builder struct {
 	lane  *lane
 	open  bool
 	noted bool // in Node.open
+	to    paxos.NodeID
 }
 
 // write puts a message into the frame that is open to its destination.
@@ -124,7 +125,7 @@ func (n *Node) begin(b *builder, place int, to paxos.NodeID) bool {
 	}
 	f.Peer = r.peer
 	f.Data = f.Data[:min(cap(f.Data), n.mtu)]
-	b.frame, b.lane, b.open = f, r.lane, true
+	b.frame, b.lane, b.open, b.to = f, r.lane, true, to
 	b.w.Start(f.Data, paxos.FrameHeader{
 		Cluster: n.cluster, Incarnation: n.incarnation, Group: n.group, Sender: n.local[place], Destination: to, Epoch: paxos.FirstEpoch,
 	})
@@ -193,8 +194,14 @@ func (n *Node) push(l *lane) {
 	l.tx = l.tx[:0]
 }
 
-// transmit ends the cycle: open frames are finished, ports flushed once, received frames freed.
+// transmit ends the cycle: open frames are finished, ports flushed once, received frames freed. Frames to clients go first: somebody waits for
+// them, and in copy mode each frame before them in a kick costs about a microsecond.
 func (n *Node) transmit() {
+	for _, b := range n.open {
+		if b.open && n.roles[b.to] == setOf(paxos.RoleClient) {
+			n.finish(b)
+		}
+	}
 	for _, b := range n.open {
 		b.noted = false
 		if b.open {
