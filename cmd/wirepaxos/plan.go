@@ -14,7 +14,7 @@ import (
 // Layouts: which roles share a process.
 const (
 	layoutAuto           = "auto"
-	layoutPacked         = "packed"           // client, proposers and learners on one loop, acceptors on another
+	layoutPacked         = "packed"           // client and proposers on one loop, acceptors and learners on another
 	layoutProcessPerRole = "process-per-role" // each its own process and port
 	layoutSharedNIC      = "shared-nic"       // two processes behind one MAC, each with a queue
 )
@@ -73,16 +73,16 @@ func newPlan(c planConfig) (*plan, error) {
 		}
 	}
 	if p.layout == layoutPacked {
-		// A proposer and a learner that share a loop anyway are one node: what acceptors say to both then crosses the wire once.
-		for i := range max(c.proposers, c.learners) {
-			var r cluster.Roles
-			if i < c.proposers {
-				r |= cluster.Proposer
+		// An acceptor and a learner that share a loop are one node: an accept for both crosses the wire once.
+		for i := range c.learners {
+			if i < len(acceptors) {
+				f.Nodes[acceptors[i]-1].Roles |= cluster.Learner
+			} else {
+				add(cluster.Learner, &acceptors)
 			}
-			if i < c.learners {
-				r |= cluster.Learner
-			}
-			add(r, &others)
+		}
+		for range c.proposers {
+			add(cluster.Proposer, &others)
 		}
 	} else {
 		for range c.proposers {
