@@ -106,7 +106,7 @@ func TestCyclesDoNotAllocate(t *testing.T) {
 				p := newPacked(t, batch, outstanding)
 				p.until(1000)
 				before := p.source.done
-				const cycles = 500_000 / 256
+				cycles := uint64(2000 / max(1, outstanding/32))
 				perRun := testing.AllocsPerRun(5, func() {
 					for range cycles {
 						p.cycle()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"os"
+	"runtime/metrics"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type Status struct {
 	Border      Counters            `json:"border"`
 	Dropped     map[string]uint64   `json:"dropped,omitempty"` // of Border.Dropped, those that happened, by name
 	Loop        dataplane.LoopStats `json:"loop"`
+	HeapAllocs  uint64              `json:"heap_allocs"` // objects that the whole process allocated since its start; its loop allocates none in the steady state
 	Trouble     []string            `json:"trouble,omitempty"` // why something does not move, for people
 }
 
@@ -100,7 +102,7 @@ func (p *Process) Status() (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Loop = stats
+	s.Loop, s.HeapAllocs = stats, heapAllocs()
 	p.Inspect(func() { p.read(s) })
 	for reason, n := range s.Border.Dropped {
 		if n > 0 {
@@ -165,6 +167,15 @@ func portTrouble(ports []PortStatus) (trouble []string) {
 		}
 	}
 	return trouble
+}
+
+func heapAllocs() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0 // a runtime that does not count them
+	}
+	return sample[0].Value.Uint64()
 }
 
 func formatCluster(id uint64) string {
