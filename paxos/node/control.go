@@ -76,7 +76,7 @@ func (c *Control) answer(conn net.Conn) {
 	} else if reply, err = f(); err != nil {
 		reply = map[string]string{"error": err.Error()}
 	}
-	json.NewEncoder(conn).Encode(reply)
+	_ = json.NewEncoder(conn).Encode(reply) // who does not wait for the answer gets none
 }
 
 // Ask sends a request to a control socket and decodes the answer into reply.

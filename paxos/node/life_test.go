@@ -65,6 +65,13 @@ func TestRoutesToOtherProcesses(t *testing.T) {
 	if _, ok := a.node.routes[proposer9].lane.port.(*mem.Port); !ok || !a.node.routes[proposer9].pass {
 		t.Errorf("the route from process to process is %+v", a.node.routes[proposer9])
 	}
+	taken := &fakePort{}
+	keys := f.Endpoints()
+	_, err := Open(Spec{File: f, Nodes: []uint16{uint16(proposer9)}, StateDir: t.TempDir(), Core: CoreOfFile, Idle: cluster.IdleYield,
+		Links: map[string]dataplane.Port{keys[0].Key: taken}})
+	if err == nil || !strings.Contains(err.Error(), "is held by pid") || !taken.closed {
+		t.Errorf("a second process of node %d: %v; the port that was opened before is closed: %v", proposer9, err, taken.closed)
+	}
 	a.Close()
 	b.Close()
 	if left, _ := filepath.Glob("/dev/shm/wirepaxos-" + strings.TrimPrefix(formatCluster(f.Cluster), "0x") + "*"); len(left) > 0 {
@@ -220,6 +227,12 @@ func TestRoundKeeperFails(t *testing.T) {
 	out := paxos.NewOutbox()
 	p.Tick(1e12, out)
 	s := newSeat(4, 0, paxos.RoleProposer, p)
+	for range 5 {
+		k.serve(s)
+	}
+	if len(k.asked) != 1 {
+		t.Fatalf("it asked %d times before there was an answer", len(k.asked))
+	}
 	go k.run()
 	defer close(k.asked)
 	waitFor(t, "the failure is told", func() bool {

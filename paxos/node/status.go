@@ -31,7 +31,7 @@ type Status struct {
 	Border      Counters            `json:"border"`
 	Dropped     map[string]uint64   `json:"dropped,omitempty"` // of Border.Dropped, those that happened, by name
 	Loop        dataplane.LoopStats `json:"loop"`
-	HeapAllocs  uint64              `json:"heap_allocs"` // objects that the whole process allocated since its start; its loop allocates none in the steady state
+	HeapAllocs  uint64              `json:"heap_allocs"`       // objects that the whole process allocated since its start; its loop allocates none in the steady state
 	Trouble     []string            `json:"trouble,omitempty"` // why something does not move, for people
 }
 
