@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,40 @@ type Machine struct {
 	Go      string `json:"go"`
 	Version string `json:"version"` // of the module; "(devel)" for a build from a checkout
 	Commit  string `json:"commit"`  // "" where the build does not know; with "+changes" where files were changed
+
+	StealPercent float64 `json:"steal_percent"` // of all CPU time during the run, what the host gave to other machines
+}
+
+// CPUTimes are the machine's CPU times since it booted, in ticks: all of it, and what the host gave to others (proc(5), /proc/stat).
+type CPUTimes struct{ Total, Steal uint64 }
+
+// ReadCPUTimes reads them; zero where the kernel does not tell.
+func ReadCPUTimes() (t CPUTimes) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return t
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	const stealField, fields = 8, 8 // guest times, behind it, are counted in the others already
+	for i, word := range strings.Fields(line) {
+		n, err := strconv.ParseUint(word, 10, 64)
+		if err != nil || i > fields {
+			continue
+		}
+		if t.Total += n; i == stealField {
+			t.Steal = n
+		}
+	}
+	return t
+}
+
+// StealSince is the share of CPU time since from that the host gave to others, in percent.
+func StealSince(from CPUTimes) float64 {
+	now := ReadCPUTimes()
+	if now.Total <= from.Total {
+		return 0
+	}
+	return 100 * float64(now.Steal-from.Steal) / float64(now.Total-from.Total)
 }
 
 // ReadMachine asks the kernel and the binary. What they do not tell stays empty.

@@ -37,6 +37,9 @@ func (r *Report) conditions(b *strings.Builder) {
 	}
 	list(b, named("kernel", r.Kernel), count(r.CPUs, "CPU"), r.Go)
 	list(b, r.CPU)
+	if r.StealPercent >= 1 {
+		list(b, fmt.Sprintf("the host gave %.0f %% of the CPU time to other machines: take the figures for what they are", r.StealPercent))
+	}
 	list(b, named("wirepaxos", r.Version), named("commit", r.Commit))
 	for _, c := range r.Cores {
 		if c.Core < 0 {

@@ -138,7 +138,7 @@ func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) 
 		return err
 	}
 	defer p.Close()
-	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: linger}
+	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: linger, cpu: bench.ReadCPUTimes()}
 	answers := map[string]func() (any, error){
 		"finished": func() (any, error) { return w.finished(), nil },
 		"result":   func() (any, error) { return w.result() },
@@ -167,6 +167,7 @@ type watch struct {
 	load   *bench.Load
 	id     paxos.NodeID
 	linger bool
+	cpu    bench.CPUTimes // when it began
 }
 
 // run runs the loop until the load is finished, or a signal ends it, with a line a second.
@@ -242,7 +243,7 @@ func (w *watch) report(f *cluster.File, l *loadFlags, t tallies, layout string) 
 	if err != nil {
 		return err
 	}
-	in := outcome{file: f, layout: layout, results: []bench.ClientResult{result}, statuses: []*node.Status{status}}
+	in := outcome{cpu: w.cpu, file: f, layout: layout, results: []bench.ClientResult{result}, statuses: []*node.Status{status}}
 	in.tallies, err = t.read(w.p)
 	if err != nil {
 		return err

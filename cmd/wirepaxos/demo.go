@@ -25,6 +25,7 @@ type demoFlags struct {
 	acceptors, proposers, learners       int
 	drop, dup                            float64
 	verbose                              bool
+	cpu                                  bench.CPUTimes // when the demo began
 }
 
 func newDemo() *cobra.Command {
@@ -97,6 +98,7 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	o.cpu = bench.ReadCPUTimes()
 	unsupported := netlab.Supported()
 	transport := cluster.Transport(o.transport)
 	if transport == "" {
@@ -263,6 +265,7 @@ func settled(all []*node.Status) bool {
 
 // tell reports, with a hint at what to try next.
 func (o *demoFlags) tell(in *outcome) error {
+	in.cpu = o.cpu
 	report, err := in.report()
 	if err != nil {
 		return err

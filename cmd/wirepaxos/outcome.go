@@ -21,6 +21,7 @@ type outcome struct {
 	tallies  map[paxos.NodeID]bench.TallyReport
 	drop     float64
 	dup      float64
+	cpu      bench.CPUTimes // when it began
 }
 
 // report joins all of it.
@@ -33,6 +34,7 @@ func (o *outcome) report() (*bench.Report, error) {
 		Transport: string(o.file.Transport), Link: string(o.file.LinkLayer()), Layout: o.layout, Batch: string(o.file.Batch),
 		Acceptors: len(o.file.Acceptors()), Proposers: len(o.file.Proposers()), DropRate: o.drop, DupRate: o.dup, Machine: bench.ReadMachine(),
 	}
+	r.StealPercent = bench.StealSince(o.cpu)
 	r.TakeClients(&merged)
 	var learners []bench.LearnerEnd
 	var frames uint64
