@@ -24,14 +24,18 @@ func procPin() int
 //go:linkname procUnpin runtime.procUnpin
 func procUnpin()
 
-// pinnedYield lets the runtime in for a moment, and whatever else waits for this core. Entering a system call is what makes it
+// pinnedBreath lets the runtime in for a moment, and, unless the core is crowded, whatever else waits for it. Entering a system call is what makes it
 // sound: there the runtime hands over the P if a stop-the-world waits, and the garbage collector may scan this stack. The three calls
 // and this function have no stack check (nosplit), so that sysmon's request to preempt after 10 ms finds no point between unpin and
 // pin to act on; it would cost a hand-over between two threads.
 //
 //go:nosplit
-func pinnedYield() {
+func pinnedBreath(crowded bool) {
+	call := uintptr(syscall.SYS_SCHED_YIELD)
+	if crowded {
+		call = syscall.SYS_GETPPID // the cheapest that does nothing
+	}
 	procUnpin()
-	_, _, _ = syscall.Syscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
+	_, _, _ = syscall.Syscall(call, 0, 0, 0)
 	procPin()
 }

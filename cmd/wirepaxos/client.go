@@ -103,7 +103,9 @@ cluster file has them on one endpoint.`,
 	c.Flags().Uint16VarP(&proposer, "proposer", "p", 0, "node id of the proposer to try first")
 	c.Flags().BoolVar(&check, "check", false, "learners of this process keep an account of every delivery")
 	c.Flags().BoolVar(&linger, "linger", false, "go on after the measurement, until a signal: others may want the learner")
-	c.Flags().MarkHidden("linger")
+	if err := c.Flags().MarkHidden("linger"); err != nil {
+		panic(err) // there is no such flag
+	}
 	return c
 }
 

@@ -253,10 +253,7 @@ func (r *running) watch(ctx context.Context) error {
 		case <-time.After(2 * time.Second):
 		}
 		all, err := r.statuses()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		if err != nil && ctx.Err() == nil {
 			return failed("%w", err)
 		}
 		var line []string

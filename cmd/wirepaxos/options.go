@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"wirepaxos/paxos"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 )
@@ -198,6 +197,3 @@ func describe(ports []node.PortStatus) (lines []string) {
 	}
 	return lines
 }
-
-// maxValue is the largest value of the cluster on a port's frames.
-func maxValue(mtu int) int { return paxos.MaxValue(mtu) }

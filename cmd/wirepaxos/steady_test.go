@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
@@ -21,6 +22,7 @@ func TestSteadyState(t *testing.T) {
 			}
 			const bursts = 20_000
 			eventually(t, "many bursts", func() bool {
+				time.Sleep(250 * time.Millisecond) // each answer allocates some hundred objects
 				for i, q := range b.plan.procs {
 					if b.status(q.nodes[0]).Loop.BusyCycles < first[i].Loop.BusyCycles+bursts {
 						return false

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -151,7 +152,7 @@ func BenchmarkOneWay(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", link, size), func(b *testing.B) {
 				p, q := openPair(b, link)
 				var rx [64]dataplane.Frame
-				stop := beside(b, func() { q.Free(rx[:q.RxBurst(rx[:])]) })
+				stop := sync.OnceFunc(beside(b, func() { q.Free(rx[:q.RxBurst(rx[:])]) }))
 				defer stop()
 				pin(b, 0)
 				defer unpin(b)
@@ -166,7 +167,6 @@ func BenchmarkOneWay(b *testing.B) {
 				}
 				elapsed := b.Elapsed().Seconds()
 				stop()
-				stop = func() {}
 				sent, got := p.Counters().TxFrames, q.Counters().RxFrames
 				b.ReportMetric(float64(got)/elapsed, "frames/s")
 				b.ReportMetric(100*float64(sent-got)/float64(sent), "%lost")

@@ -223,7 +223,8 @@ func TestOwnership(t *testing.T) {
 	}
 	p.Alloc(one[:])
 	one[0].Data, one[0].Peer = append(one[0].Data, 1), 0
-	if p.TxBurst(one[:]) != 1 || p.TxBurst(one[:]) != 1 || p.counters.TxErrors != 3 || p.counters.TxFrames != 1 {
+	first, second := p.TxBurst(one[:]), p.TxBurst(one[:])
+	if first != 1 || second != 1 || p.counters.TxErrors != 3 || p.counters.TxFrames != 1 {
 		t.Fatalf("a frame was sent twice: %+v", p.counters)
 	}
 	expectCells(t, p)

@@ -87,7 +87,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	// The pid is for people. A full disk must not keep a node from starting, so what fails here is not an error.
 	if err := file.Truncate(0); err == nil {
-		file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+		_, _ = file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
 	return file, nil
 }

@@ -188,7 +188,7 @@ func (s *State) replace(ending string, value uint64) error {
 		step, err = "rename", s.disk.rename(temporary, path)
 	}
 	if err != nil {
-		s.disk.remove(temporary) // it holds nothing that anyone was promised
+		_ = s.disk.remove(temporary) // it holds nothing that anyone was promised
 	} else if step, err = "fsync", s.disk.syncDir(s.dir); err == nil {
 		return nil
 	}

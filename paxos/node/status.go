@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"os"
 	"runtime/metrics"
 	"strings"
@@ -153,7 +154,14 @@ func (p *Process) read(s *Status) {
 		}
 	}
 	s.Trouble = append(s.Trouble, portTrouble(s.Ports)...)
+	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
+		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
+			"gave it to another machine", s.Core, gap/1e6))
+	}
 }
+
+// longGapNs is a gap between two cycles that people should know of.
+const longGapNs = 100e6
 
 // portTrouble says what the counts of a port mean for people.
 func portTrouble(ports []PortStatus) (trouble []string) {
