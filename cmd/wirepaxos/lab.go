@@ -196,7 +196,7 @@ func (o *labFlags) run(ctx context.Context, verbose bool) (err error) {
 	if errors.Is(err, netlab.ErrNotFound) {
 		lab, err = o.raise(context.WithoutCancel(ctx))
 		if err == nil {
-			defer os.RemoveAll(labDir(o.name))
+			defer func() { err = errors.Join(err, sweep(o.name)) }()
 		}
 	}
 	if err != nil {

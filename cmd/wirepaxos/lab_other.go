@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"wirepaxos/paxos/cluster"
+	"wirepaxos/paxos/node"
 	"wirepaxos/tools/netlab"
 )
 
@@ -88,6 +91,15 @@ func newLabStatus() *cobra.Command {
 	return c
 }
 
+// sweep removes what the cluster of a lab that is down left: its files, and rings of processes that were killed.
+func sweep(name string) error {
+	var errs []error
+	if f, _, err := cluster.Load(filepath.Join(labDir(name), "cluster.toml")); err == nil {
+		errs = append(errs, node.RemoveRings(f.Cluster))
+	}
+	return errors.Join(append(errs, os.RemoveAll(labDir(name)))...)
+}
+
 func newLabDown() *cobra.Command {
 	var name string
 	var all bool
@@ -114,7 +126,7 @@ func newLabDown() *cobra.Command {
 					fmt.Printf("there is no lab %s\n", n)
 					err = nil
 				}
-				errs = append(errs, err, os.RemoveAll(labDir(n)))
+				errs = append(errs, err, sweep(n))
 			}
 			return errors.Join(errs...)
 		},

@@ -279,6 +279,7 @@ func (r *running) end() error {
 	if r.lab != nil {
 		errs = append(errs, r.lab.Down())
 	}
+	errs = append(errs, node.RemoveRings(r.plan.file.Cluster))
 	if r.dir != "" {
 		errs = append(errs, os.RemoveAll(r.dir))
 	}

@@ -14,7 +14,7 @@ import (
 // The control socket: a Unix socket that takes one line and answers with one JSON object. A line is the name of a request.
 
 // controlBound is how long either side waits for the other.
-const controlBound = 5 * time.Second
+const controlBound = 20 * time.Second
 
 // Control answers requests on a Unix socket until closed.
 type Control struct {

@@ -1,15 +1,19 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"wirepaxos/dataplane"
 	"wirepaxos/dataplane/afxdp"
 	"wirepaxos/dataplane/mem"
 	"wirepaxos/dataplane/udp"
+	"wirepaxos/paxos"
 	"wirepaxos/paxos/cluster"
 )
 
@@ -59,7 +63,18 @@ func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
 		w.ways[e.Key] = way{port: len(w.ports), pass: true}
 		w.ports = append(w.ports, port)
 	}
-	return w, nil
+	return w, checkMTU(s.File, w.mtu)
+}
+
+// checkMTU refuses what the protocol cannot run on.
+func checkMTU(f *cluster.File, mtu int) error {
+	if mtu < paxos.MinMTU {
+		return fmt.Errorf("%s: frames of %d bytes are too small: the protocol needs %d, raise mtu or the interface's", f.Name, mtu, paxos.MinMTU)
+	}
+	if least := int64(4 * mtu); f.ValueBytes < least {
+		return fmt.Errorf("%s: value_bytes is %d, which is too little for frames of %d bytes: want at least %d", f.Name, f.ValueBytes, mtu, least)
+	}
+	return nil
 }
 
 func (w *wiring) close() {
@@ -92,7 +107,7 @@ func (w *wiring) openNIC(s *Spec, local cluster.Endpoint, far []cluster.Endpoint
 			local.Key, port.MTU())
 	}
 	if s.File.MTU == 0 {
-		w.mtu = port.MTU()
+		w.mtu = min(port.MTU(), paxos.MaxMTU)
 	}
 	w.ports = append(w.ports, port)
 	return nil
@@ -144,6 +159,18 @@ func addPeer(peers *[]afxdp.PeerAddr, p afxdp.PeerAddr) dataplane.Peer {
 	return dataplane.Peer(len(*peers) - 1)
 }
 
+// ringPrefix is how the names of a cluster's rings begin.
+func ringPrefix(cluster uint64) string { return fmt.Sprintf("wirepaxos-%016x-", cluster) }
+
+// RemoveRings removes the rings of a cluster of which no process runs any more: those whose two sides were both killed stay otherwise.
+func RemoveRings(cluster uint64) error {
+	paths, err := filepath.Glob(filepath.Join(mem.DefaultDir, ringPrefix(cluster)+"*"))
+	for _, path := range paths {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
 // openRing opens our side of the ring to another process of this host.
 func openRing(s *Spec, local, other cluster.Endpoint, mtu int) (dataplane.Port, error) {
 	low, high, side := local.Nodes[0].ID, other.Nodes[0].ID, mem.A
@@ -151,6 +178,6 @@ func openRing(s *Spec, local, other cluster.Endpoint, mtu int) (dataplane.Port, 
 		low, high, side = high, low, mem.B
 	}
 	return mem.OpenShared(mem.Config{
-		Name: fmt.Sprintf("wirepaxos-%016x-%d-%d-%d", s.File.Cluster, s.File.Group, low, high), Side: side, MTU: mtu, Frames: 2048,
+		Name: ringPrefix(s.File.Cluster) + fmt.Sprintf("%d-%d-%d", s.File.Group, low, high), Side: side, MTU: mtu, Frames: 2048,
 	})
 }

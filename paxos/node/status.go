@@ -99,7 +99,7 @@ func (p *Process) Status() (*Status, error) {
 		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), MTU: p.node.mtu,
 		Idle: p.idle.String(), Core: p.endpoint.Core,
 	}
-	stats, err := p.loop.Stats()
+	stats, err := p.stats()
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,18 @@ func (p *Process) Status() (*Status, error) {
 	}
 	return s, nil
 }
+
+// stats asks the loop several times: one whose core is taken may not answer for seconds.
+func (p *Process) stats() (s dataplane.LoopStats, err error) {
+	for range statsTries {
+		if s, err = p.loop.Stats(); err == nil {
+			break
+		}
+	}
+	return s, err
+}
+
+const statsTries = 5
 
 // read runs on the loop.
 func (p *Process) read(s *Status) {
