@@ -110,18 +110,8 @@ cluster file has them on one endpoint.`,
 }
 
 func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) error {
-	f, err := o.load()
+	f, ids, err := o.prepare(cluster.Client)
 	if err != nil {
-		return err
-	}
-	ids, err := o.findAll(f, cluster.Client)
-	if err != nil {
-		return err
-	}
-	if err := o.place(f, ids); err != nil {
-		return err
-	}
-	if err := o.makeState(f, ids); err != nil {
 		return err
 	}
 	load, err := l.load()

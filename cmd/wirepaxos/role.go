@@ -57,18 +57,8 @@ of this one. Order of start does not matter. Ctrl-C or SIGTERM ends it in good o
 }
 
 func runRole(o *nodeFlags, role cluster.Roles, check bool) error {
-	f, err := o.load()
+	f, ids, err := o.prepare(role)
 	if err != nil {
-		return err
-	}
-	ids, err := o.findAll(f, role)
-	if err != nil {
-		return err
-	}
-	if err := o.place(f, ids); err != nil {
-		return err
-	}
-	if err := o.makeState(f, ids); err != nil {
 		return err
 	}
 	s := o.spec(f, ids)
@@ -93,6 +83,20 @@ func runRole(o *nodeFlags, role cluster.Roles, check bool) error {
 		announce(f, ids, p)
 	}
 	return p.Run()
+}
+
+// prepare does what comes before a process is opened: the file with the flags applied, the nodes to run, the state directory.
+func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, err error) {
+	if f, err = o.load(); err != nil {
+		return nil, nil, err
+	}
+	if ids, err = o.findAll(f, role); err != nil {
+		return nil, nil, err
+	}
+	if err = o.place(f, ids); err != nil {
+		return nil, nil, err
+	}
+	return f, ids, o.makeState(f, ids)
 }
 
 // findAll is find for a list whose first node has the role, and whose others may have any.

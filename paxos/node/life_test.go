@@ -74,7 +74,7 @@ func TestRoutesToOtherProcesses(t *testing.T) {
 	}
 	a.Close()
 	b.Close()
-	if left, _ := filepath.Glob("/dev/shm/wirepaxos-" + strings.TrimPrefix(formatCluster(f.Cluster), "0x") + "*"); len(left) > 0 {
+	if left, _ := filepath.Glob("/dev/shm/" + ringPrefix(f.Cluster) + "*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

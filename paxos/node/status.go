@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/metrics"
-	"strings"
 	"time"
 
 	"wirepaxos/dataplane"
@@ -95,7 +94,7 @@ type refresher interface{ RefreshDriverCounters() error }
 func (p *Process) Status() (*Status, error) {
 	f := p.spec.File
 	s := &Status{
-		PID: os.Getpid(), UptimeS: time.Since(p.started).Seconds(), Cluster: formatCluster(f.Cluster), Group: f.Group,
+		PID: os.Getpid(), UptimeS: time.Since(p.started).Seconds(), Cluster: fmt.Sprintf("0x%016x", f.Cluster), Group: f.Group,
 		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), MTU: p.node.mtu,
 		Idle: p.idle.String(), Core: p.endpoint.Core,
 	}
@@ -196,14 +195,4 @@ func heapAllocs() uint64 {
 		return 0 // a runtime that does not count them
 	}
 	return sample[0].Value.Uint64()
-}
-
-func formatCluster(id uint64) string {
-	const digits = "0123456789abcdef"
-	var b strings.Builder
-	b.WriteString("0x")
-	for shift := 60; shift >= 0; shift -= 4 {
-		b.WriteByte(digits[id>>shift&15])
-	}
-	return b.String()
 }
