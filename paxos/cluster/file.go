@@ -164,7 +164,7 @@ func defaults() *File {
 			Retry:         10 * time.Millisecond,
 			Lease:         2 * time.Second,
 			LeaderTimeout: time.Second,
-			ClientRetry:   50 * time.Millisecond,
+			ClientRetry:   10 * time.Millisecond,
 		},
 	}
 }
