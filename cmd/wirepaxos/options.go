@@ -33,7 +33,7 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.config, "config", "f", "cluster.toml", "cluster file: cluster.toml, or a paxos.conf of Kernel Paxos or libpaxos")
 	flags.StringVar(&o.ids, "id", "", "node to run, or several of one endpoint: 1,2,3 (in a paxos.conf: the role's number)")
 	flags.StringVar(&o.state, "state-dir", defaultState, "directory of what must survive a restart: proposer rounds, acceptor marker")
-	flags.StringVar(&o.control, "control", "", "Unix socket to answer `wirepaxos status` on")
+	flags.StringVar(&o.control, "control", "", "Unix socket to answer \"wirepaxos status\" on")
 	flags.StringVarP(&o.iface, "interface", "i", "", "interface to bind a queue of, in place of the file's")
 	flags.IntVar(&o.queue, "queue", 0, "queue of the interface, in place of the file's")
 	flags.IntVar(&o.core, "core", cluster.NoCore, "core to pin the loop to, in place of the file's; -1: none")
@@ -66,6 +66,9 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 		if o.flags.Changed(name) {
 			set()
 		}
+	}
+	if !o.flags.Changed("quiet") && (f.Verbosity == "quiet" || f.Verbosity == "error") { // events are told from "info" on
+		o.quiet = true
 	}
 	given("transport", func() { f.Transport = cluster.Transport(o.transport) })
 	given("link", func() { f.Link = cluster.Link(o.link) })

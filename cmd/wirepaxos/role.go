@@ -52,7 +52,7 @@ of this one. Order of start does not matter. Ctrl-C or SIGTERM ends it in good o
 		},
 	}
 	o.add(c.Flags())
-	c.Flags().BoolVar(&check, "check", false, "learners keep an account of every delivery, for `wirepaxos demo` and tests to hold against others")
+	c.Flags().BoolVar(&check, "check", false, "learners keep an account of every delivery, for \"wirepaxos demo\" and tests to hold against others")
 	return c
 }
 
