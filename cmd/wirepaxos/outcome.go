@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"wirepaxos/bench"
 	"wirepaxos/paxos"
@@ -48,12 +49,7 @@ func (o *outcome) report() (*bench.Report, error) {
 			r.Instances = max(r.Instances, l.Counters.Instances)
 		}
 	}
-	for idle := range maps.Keys(idles) {
-		if r.Idle != "" {
-			r.Idle += ", "
-		}
-		r.Idle += idle
-	}
+	r.Idle = strings.Join(slices.Sorted(maps.Keys(idles)), ", ")
 	total := merged.Values
 	for _, c := range o.results {
 		total += c.Warmup
