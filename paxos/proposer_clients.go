@@ -161,6 +161,3 @@ func (p *Proposer) Stopped() bool { return p.stopped }
 func (p *Proposer) Low() Instance         { return p.low }
 func (p *Proposer) ChosenBelow() Instance { return p.chosen }
 func (p *Proposer) Next() Instance        { return p.next }
-
-// Queued is the number of bytes of values that wait for room.
-func (p *Proposer) Queued() int { return p.queue.head - p.queue.tail }

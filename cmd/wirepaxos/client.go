@@ -118,14 +118,9 @@ func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) 
 	if err != nil {
 		return err
 	}
-	s := o.spec(f, ids)
-	s.Client = &node.ClientSpec{Sessions: l.clients, Outstanding: l.outstanding, MaxValue: l.size, Proposer: proposer, Source: load}
-	tallies, err := newTallies(f, ids, check)
-	if err != nil {
-		return err
-	}
-	s.Deliver = tallies.deliver()
-	p, err := node.Open(s)
+	p, tallies, err := o.open(f, ids, check, &node.ClientSpec{
+		Sessions: l.clients, Outstanding: l.outstanding, MaxValue: l.size, Proposer: proposer, Source: load,
+	})
 	if err != nil {
 		return err
 	}

@@ -30,11 +30,10 @@ cluster id: a cluster that has stopped begins anew so, with nothing of what was 
 		RunE: func(*cobra.Command, []string) error {
 			f := cluster.New()
 			if from != "" {
-				old, warnings, err := cluster.Load(from)
+				old, err := loadFile(from)
 				if err != nil {
 					return err
 				}
-				warn(warnings)
 				old.Cluster, f = f.Cluster, old
 			} else {
 				f.Nodes = sampleNodes()
@@ -64,11 +63,10 @@ func newClusterConvert() *cobra.Command {
 		Short: "Print a paxos.conf of Kernel Paxos or libpaxos as a cluster.toml",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			f, warnings, err := cluster.Load(args[0])
+			f, err := loadFile(args[0])
 			if err != nil {
 				return err
 			}
-			warn(warnings)
 			_, err = os.Stdout.Write(f.Encode())
 			return err
 		},
@@ -81,11 +79,10 @@ func newClusterCheck() *cobra.Command {
 		Short: "Read a cluster file and say what it means: nodes, endpoints, and how they reach each other",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			f, warnings, err := cluster.Load(args[0])
+			f, err := loadFile(args[0])
 			if err != nil {
 				return err
 			}
-			warn(warnings)
 			fmt.Printf("cluster %#016x group %d: transport %s, batch %s, storage %s\n", f.Cluster, f.Group, f.Transport, f.Batch, f.Storage)
 			ends := f.Endpoints()
 			for _, e := range ends {
@@ -104,8 +101,14 @@ func newClusterCheck() *cobra.Command {
 	}
 }
 
-func warn(warnings []cluster.Warning) {
+// loadFile reads a cluster file and tells of every line in it that means nothing.
+func loadFile(path string) (*cluster.File, error) {
+	f, warnings, err := cluster.Load(path)
+	if err != nil {
+		return nil, err
+	}
 	for _, w := range warnings {
 		fmt.Fprintf(os.Stderr, "wirepaxos: %v\n", w)
 	}
+	return f, nil
 }

@@ -50,12 +50,9 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 
 // load reads the cluster file and applies the flags that were given.
 func (o *nodeFlags) load() (*cluster.File, error) {
-	f, warnings, err := cluster.Load(o.config)
+	f, err := loadFile(o.config)
 	if err != nil {
 		return nil, err
-	}
-	for _, w := range warnings {
-		fmt.Fprintf(os.Stderr, "wirepaxos: %v\n", w)
 	}
 	for _, e := range o.extra {
 		if err := addNode(f, e); err != nil {
@@ -103,8 +100,8 @@ func (o *nodeFlags) place(f *cluster.File, ids []uint16) error {
 	return f.Validate()
 }
 
-// find turns --id into node ids that have the roles.
-func (o *nodeFlags) find(f *cluster.File, roles cluster.Roles) (ids []uint16, err error) {
+// find turns --id into node ids, the first of which has the role.
+func (o *nodeFlags) find(f *cluster.File, role cluster.Roles) (ids []uint16, err error) {
 	if o.ids == "" {
 		return nil, fmt.Errorf("--id is missing: which node of %s shall run?", f.Name)
 	}
@@ -113,11 +110,12 @@ func (o *nodeFlags) find(f *cluster.File, roles cluster.Roles) (ids []uint16, er
 		if err != nil {
 			return nil, fmt.Errorf("--id %s: %q is no node id: want a number, or several with commas", o.ids, word)
 		}
-		n, err := f.Find(roles, uint16(number))
+		n, err := f.Find(role, uint16(number))
 		if err != nil {
 			return nil, err
 		}
 		ids = append(ids, n.ID)
+		role = 0
 	}
 	return ids, nil
 }

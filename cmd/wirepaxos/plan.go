@@ -81,13 +81,11 @@ func newPlan(c planConfig) (*plan, error) {
 				add(cluster.Learner, &acceptors)
 			}
 		}
-		for range c.proposers {
-			add(cluster.Proposer, &others)
-		}
-	} else {
-		for range c.proposers {
-			add(cluster.Proposer, &others)
-		}
+	}
+	for range c.proposers {
+		add(cluster.Proposer, &others)
+	}
+	if p.layout != layoutPacked {
 		for range c.learners {
 			add(cluster.Learner, &others)
 		}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,18 +60,12 @@ func runRole(o *nodeFlags, role cluster.Roles, check bool) error {
 	if err != nil {
 		return err
 	}
-	s := o.spec(f, ids)
-	answers := map[string]func() (any, error){}
-	tallies, err := newTallies(f, ids, check)
-	if err != nil {
-		return err
-	}
-	s.Deliver = tallies.deliver()
-	p, err := node.Open(s)
+	p, tallies, err := o.open(f, ids, check, nil)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
+	answers := map[string]func() (any, error){}
 	tallies.answer(p, answers)
 	stop, err := serve(o, p, answers)
 	if err != nil {
@@ -90,7 +83,7 @@ func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, 
 	if f, err = o.load(); err != nil {
 		return nil, nil, err
 	}
-	if ids, err = o.findAll(f, role); err != nil {
+	if ids, err = o.find(f, role); err != nil {
 		return nil, nil, err
 	}
 	if err = o.place(f, ids); err != nil {
@@ -99,17 +92,16 @@ func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, 
 	return f, ids, o.makeState(f, ids)
 }
 
-// findAll is find for a list whose first node has the role, and whose others may have any.
-func (o *nodeFlags) findAll(f *cluster.File, role cluster.Roles) ([]uint16, error) {
-	first, rest, more := strings.Cut(o.ids, ",")
-	head := nodeFlags{ids: first}
-	ids, err := head.find(f, role)
-	if err != nil || !more {
-		return ids, err
+// open opens the process of the nodes, with accounts of what its learners deliver if they are to be checked.
+func (o *nodeFlags) open(f *cluster.File, ids []uint16, check bool, client *node.ClientSpec) (*node.Process, tallies, error) {
+	t, err := newTallies(f, ids, check)
+	if err != nil {
+		return nil, nil, err
 	}
-	tail := nodeFlags{ids: rest}
-	others, err := tail.find(f, 0)
-	return append(ids, others...), err
+	s := o.spec(f, ids)
+	s.Client, s.Deliver = client, t.deliver()
+	p, err := node.Open(s)
+	return p, t, err
 }
 
 // serve opens the control socket and ends the process in good order on a signal.

@@ -105,7 +105,7 @@ func (p *Process) seat(place int, id uint16, now paxos.Time) error {
 		return err
 	}
 	for _, pair := range rolePairs {
-		if !node.Roles.Has(pair.file) || p.spec.Roles != 0 && !p.spec.Roles.Has(pair.file) {
+		if !node.Roles.Has(pair.file) {
 			continue
 		}
 		r, err := p.role(pair.role, id, now)
@@ -195,9 +195,6 @@ func (p *Process) Loop() *dataplane.Loop { return p.loop }
 
 // Clients are the clients of the client nodes. They belong to the loop.
 func (p *Process) Clients() []*client.Client { return p.clients }
-
-// MTU is the payload of a frame.
-func (p *Process) MTU() int { return p.node.mtu }
 
 // leave says goodbye for learners and clients, so that nobody waits for their leases to end.
 func (n *Node) leave() {

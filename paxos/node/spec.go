@@ -12,11 +12,10 @@ import (
 // Spec says what a process runs on one loop.
 type Spec struct {
 	File     *cluster.File
-	Nodes    []uint16      // ids of the nodes; all of one endpoint
-	Roles    cluster.Roles // run only these of their roles; 0: all that the file gives them
-	StateDir string        // of acceptors and proposers
-	Core     int           // overrides the file; CoreOfFile: as the file says
-	Idle     cluster.Idle  // overrides the file; ""
+	Nodes    []uint16     // ids of the nodes; all of one endpoint
+	StateDir string       // of acceptors and proposers
+	Core     int          // overrides the file; CoreOfFile: as the file says
+	Idle     cluster.Idle // overrides the file; ""
 
 	// Links are ready-made rings to the other endpoints of this process, by Endpoint.Key. Endpoints of this host that are not in
 	// it are other processes.
