@@ -35,7 +35,7 @@ var formats = [numKinds]format{
 	KindPreempted:      {fixed: 24},
 	KindAccept:         {fixed: 32, data: true},
 	KindAccepted:       {fixed: 8, data: true, entry: acceptedEntrySize},
-	KindHeartbeat:      {fixed: 24},
+	KindHeartbeat:      {fixed: 32},
 	KindReply:          {fixed: 8, data: true, entry: replyEntrySize},
 	KindHi:             {fixed: 16},
 	KindOK:             {fixed: 16},
@@ -46,6 +46,11 @@ var formats = [numKinds]format{
 	KindRefused:        {fixed: 16},
 	KindCheckpointAsk:  {fixed: 16},
 	KindCheckpointPage: {fixed: 32, data: true, entry: sessionEntrySize},
+	KindHeard:          {fixed: 16},
+	KindProbe:          {fixed: 16},
+	KindProbed:         {fixed: 32},
+	KindHandover:       {fixed: 8},
+	KindSubmitPart:     {fixed: 24, data: true},
 }
 
 // AcceptOverhead is what a frame with one Accept has besides the value: the bound on a batch is the port's MTU less this.
@@ -96,6 +101,7 @@ func encodeFixed(b []byte, m *Message) {
 		put3(b, uint64(m.Ballot), uint64(m.Promised), uint64(m.Instance))
 	case KindHeartbeat:
 		put3(b, uint64(m.Ballot), uint64(m.Low), uint64(m.High))
+		le.PutUint64(b[24:], m.Sequence)
 	case KindReply:
 		le.PutUint64(b, uint64(m.Instance))
 	case KindHi, KindCheckpointAsk:
@@ -110,6 +116,16 @@ func encodeFixed(b []byte, m *Message) {
 	case KindCheckpointPage:
 		put3(b, uint64(m.Instance), m.Sequence, m.Hash)
 		putPair(b[24:], m.Offset, m.Total)
+	case KindHeard, KindProbe:
+		put2(b, uint64(m.Ballot), m.Sequence)
+	case KindProbed:
+		put3(b, uint64(m.Ballot), m.Sequence, m.Hash)
+		le.PutUint64(b[24:], uint64(m.Promised))
+	case KindHandover:
+		le.PutUint64(b, uint64(m.Ballot))
+	case KindSubmitPart:
+		put2(b, uint64(m.Client), m.Sequence)
+		putPair(b[16:], m.Offset, m.Total)
 	}
 }
 
@@ -178,6 +194,7 @@ func decodeFixed(b []byte, m *Message) {
 		m.Ballot, m.Promised, m.Instance = Ballot(le.Uint64(b)), Ballot(le.Uint64(b[8:])), Instance(le.Uint64(b[16:]))
 	case KindHeartbeat:
 		m.Ballot, m.Low, m.High = Ballot(le.Uint64(b)), Instance(le.Uint64(b[8:])), Instance(le.Uint64(b[16:]))
+		m.Sequence = le.Uint64(b[24:])
 	case KindReply:
 		m.Instance = Instance(le.Uint64(b))
 	case KindHi, KindCheckpointAsk:
@@ -191,6 +208,16 @@ func decodeFixed(b []byte, m *Message) {
 	case KindCheckpointPage:
 		m.Instance, m.Sequence, m.Hash = Instance(le.Uint64(b)), le.Uint64(b[8:]), le.Uint64(b[16:])
 		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
+	case KindHeard, KindProbe:
+		m.Ballot, m.Sequence = Ballot(le.Uint64(b)), le.Uint64(b[8:])
+	case KindProbed:
+		m.Ballot, m.Sequence, m.Hash = Ballot(le.Uint64(b)), le.Uint64(b[8:]), le.Uint64(b[16:])
+		m.Promised = Ballot(le.Uint64(b[24:]))
+	case KindHandover:
+		m.Ballot = Ballot(le.Uint64(b))
+	case KindSubmitPart:
+		m.Client, m.Sequence = ClientID(le.Uint64(b)), le.Uint64(b[8:])
+		m.Offset, m.Total = le.Uint32(b[16:]), le.Uint32(b[20:])
 	}
 }
 
@@ -204,7 +231,7 @@ func plausible(m *Message) bool {
 		return false
 	}
 	switch m.Kind {
-	case KindPrepare, KindAccept, KindStored, KindAccepted, KindHeartbeat, KindPromise, KindPreempted:
+	case KindPrepare, KindAccept, KindStored, KindAccepted, KindHeartbeat, KindPromise, KindPreempted, KindHeard, KindHandover:
 		if m.Ballot.Round() == 0 || m.Ballot.Proposer() == 0 || m.Ballot.Proposer() >= MaxNodes {
 			return false
 		}

@@ -23,12 +23,17 @@ const (
 	KindRefused                        // acceptor → proposer or learner: I do not vote, and why
 	KindCheckpointAsk                  // learner → learner: give me a page of your state
 	KindCheckpointPage                 // learner → learner: a page of it
+	KindHeard                          // acceptor → leader: the answer to a heartbeat
+	KindProbe                          // proposer → acceptor: do you hear a leader?
+	KindProbed                         // acceptor → proposer: the answer
+	KindHandover                       // leader → proposer: take over
+	KindSubmitPart                     // client → proposer: a fragment of a value
 	numKinds
 )
 
 var kindNames = [numKinds]string{
 	"?", "submit", "busy", "prepare", "promise", "preempted", "accept", "accepted", "heartbeat", "reply", "hi", "ok", "delete",
-	"repeat", "stored", "trimmed", "refused", "checkpoint-ask", "checkpoint-page",
+	"repeat", "stored", "trimmed", "refused", "checkpoint-ask", "checkpoint-page", "heard", "probe", "probed", "handover", "submit-part",
 }
 
 func (k Kind) String() string {
@@ -51,14 +56,14 @@ type Message struct {
 	FromIncarnation Incarnation // of From
 
 	Ballot   Ballot   // the ballot that it is about
-	Promised Ballot   // Preempted: the higher one
+	Promised Ballot   // Preempted: the higher one. Probed: the acceptor's
 	Instance Instance // the instance, or the first of a range
 	Until    Instance // the end of the range, exclusive
 	Low      Instance // the sender's low watermark
 	High     Instance // Heartbeat: the next instance to be proposed
-	Client   ClientID // Busy: whose value
-	Sequence uint64   // Busy: the first value refused. CheckpointPage: values delivered
-	Hash     uint64   // CheckpointPage: running hash of what was delivered
+	Client   ClientID // Busy, SubmitPart: whose value
+	Sequence uint64   // Busy: the first value refused. SubmitPart: the value. CheckpointPage: values delivered. Heartbeat … Probed: the asker's clock
+	Hash     uint64   // CheckpointPage: running hash of what was delivered. Probed: nanoseconds since a leader was heard
 	Offset   uint32   // of a fragment. CheckpointAsk, CheckpointPage: number of the page
 	Total    uint32   // length of the whole value. CheckpointPage: number of pages
 	Data     []byte

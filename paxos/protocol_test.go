@@ -69,7 +69,7 @@ func checkFields(t *testing.T, k Kind, fields string) {
 	}
 	want := map[string]uint64{
 		"ballot": 101, "promised": 102, "instance": 103, "delivered": 103, "watermark": 103, "until": 104, "low": 105, "high": 106, "client": 107,
-		"sequence": 108, "values": 108, "hash": 109, "offset": 110, "page": 110, "total": 111, "pages": 111, "lease": 111,
+		"sequence": 108, "values": 108, "sent": 108, "hash": 109, "age": 109, "offset": 110, "page": 110, "total": 111, "pages": 111, "lease": 111,
 	}
 	b := make([]byte, EncodedSize(&m))
 	encode(b, &m)

@@ -99,6 +99,11 @@ func init() {
 		{paxos.KindRefused, setOf(a), setOf(p)},
 		{paxos.KindCheckpointAsk, setOf(l), setOf(l)},
 		{paxos.KindCheckpointPage, setOf(l), setOf(l)},
+		{paxos.KindHeard, setOf(a), setOf(p)},
+		{paxos.KindProbe, setOf(p), setOf(a)},
+		{paxos.KindProbed, setOf(a), setOf(p)},
+		{paxos.KindHandover, setOf(p), setOf(p)},
+		{paxos.KindSubmitPart, setOf(c), setOf(p)},
 	} {
 		senders[row.kind], takers[row.kind] = row.from, row.to
 	}
