@@ -386,6 +386,10 @@ inline countPromised(k) {
 	next < INSTANCES && size(accepted[at(b, next)]) >= QUORUM && accept[at(other, next)] > 0 -> deliver(accept[at(other, next)]) }
 #endif
 
+/* Not a rule: everything is delivered, by votes for the last ballot, which proposed what ballot 1 had, and filled the hole before it. */
+#define done (next == INSTANCES && accept[at(BALLOTS, INSTANCES - 1)] == 1 && \
+	size(accepted[at(BALLOTS, INSTANCES - 1)]) >= QUORUM && (INSTANCES == 1 || accept[at(BALLOTS, 0)] == NOOP))
+
 proctype Learner() {
 end:	do
 #ifdef AT_ONCE
@@ -423,6 +427,9 @@ end:	do
 #ifdef ANY_VALUE
 	:: onAnyValue(1, 2)
 	:: onAnyValue(2, 1)
+#endif
+#ifdef NEVER_DONE
+	:: done -> assert(false)
 #endif
 	od
 }
