@@ -59,6 +59,8 @@ type Learner struct {
 	repair   repair
 	state    transfer
 	leader   NodeID
+	led      Ballot // by which it leads: the highest heard
+	announce bool   // clients are to be told of another leader
 	Counters LearnerCounters
 }
 
@@ -145,6 +147,9 @@ func (l *Learner) Step(now Time, in []Message, out *Outbox) {
 		}
 	}
 	l.deliver(out)
+	if l.announce {
+		l.announceLeader(out)
+	}
 	l.Tick(now, out)
 }
 
@@ -170,9 +175,34 @@ func (l *Learner) onAccept(m *Message) {
 	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
 		return
 	}
-	l.leader = m.From
+	l.heed(m)
 	l.onLow(m.Low)
 	l.hold(m)
+}
+
+// heed notes who leads: the owner of the highest ballot heard.
+func (l *Learner) heed(m *Message) {
+	if m.Ballot <= l.led {
+		return
+	}
+	l.led = m.Ballot
+	if l.leader != m.From {
+		l.leader, l.replies.leader, l.announce = m.From, m.From, true
+	}
+}
+
+// announceLeader tells the clients that are registered here of another leader, so that what they sent to the one before need not wait for a
+// timeout. Replies say it as well, and so does the answer to the registration that a client without replies sends.
+func (l *Learner) announceLeader(out *Outbox) {
+	l.announce = false
+	for _, id := range l.clients.list[:l.clients.n] {
+		l.okClient(id, out)
+	}
+}
+
+func (l *Learner) okClient(id NodeID, out *Outbox) {
+	ok := out.send(KindOK, id)
+	ok.Flags, ok.Low, ok.Leader = FlagClient, l.next, l.leader
 }
 
 // hold keeps a value with the ballot that it came with, if it can still be of use: the value at the ballot that is chosen, or, before
@@ -307,7 +337,7 @@ func (l *Learner) onHeartbeat(m *Message) {
 	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
 		return
 	}
-	l.leader = m.From
+	l.heed(m)
 	l.high = max(l.high, m.High)
 	l.onLow(m.Low)
 }
