@@ -84,6 +84,7 @@ type Proposer struct {
 	nextScan Time
 	silence  Time // when to ask the acceptors, while following
 	heardAt  Time // of the last heartbeat of a leader
+	grace    bool // the leader got some, because our own loop was away
 	asking   asking
 	failures int                // elections lost in a row
 	why      reason             // of the election under way

@@ -26,11 +26,12 @@ type probeAnswer struct {
 func (p *Proposer) tickFollowing(now Time, out *Outbox) {
 	a := &p.asking
 	if !a.on {
-		if p.gap >= p.cfg.LeaderTimeout/2 {
-			// We were away, not the leader: what it said meanwhile may still be on its way to us.
-			p.silence = max(p.silence, now+graceBeats*p.cfg.Heartbeat)
-		}
 		if now < p.silence {
+			return
+		}
+		if p.gap >= p.cfg.LeaderTimeout/2 && !p.grace {
+			// We were away, not the leader: what it said meanwhile may still be on its way to us. Once: a loop may never run often enough.
+			p.grace, p.silence = true, now+graceBeats*p.cfg.Heartbeat
 			return
 		}
 		if !p.haveRounds(out) {
@@ -38,7 +39,7 @@ func (p *Proposer) tickFollowing(now Time, out *Outbox) {
 			return
 		}
 		*a = asking{on: true, since: now}
-		p.heir = 0
+		p.heir, p.grace = 0, false
 		p.Counters.Asked++
 	} else if now < a.next {
 		return
@@ -131,7 +132,7 @@ func (p *Proposer) onHeartbeat(now Time, m *Message, out *Outbox) {
 	if p.phase != following {
 		p.preempted(now, b, out)
 	}
-	p.asking.on = false
+	p.asking.on, p.grace = false, false
 	p.silence = now + p.patience()
 	p.follow(now, b, CauseHeard, out)
 	p.setLow(m.Low)
