@@ -165,7 +165,7 @@ func (p *Proposer) Trouble(now Time) string {
 		return fmt.Sprintf("proposer %d tries to lead by ballot %v: %d of %d acceptors have promised, it takes %d", p.cfg.ID, p.ballot, done, all, p.quorum)
 	case p.asking.on:
 		answered, silent, _ := p.tally(now)
-		return fmt.Sprintf("proposer %d hears no leader and asks the acceptors: %d of %d answer and %d of them hear none; it takes %d to begin an election",
+		return fmt.Sprintf("proposer %d hears no leader and asks the acceptors: %d of %d answer, %d of those hear none; an election takes %d",
 			p.cfg.ID, answered, all, silent, p.quorum)
 	}
 	return ""

@@ -77,6 +77,8 @@ func (p *Proposer) judge(now Time, out *Outbox) {
 		why := reason{cause: CauseSilence, node: p.leader, lasted: now - p.heardAt}
 		if p.highest == 0 {
 			why = reason{cause: CauseFirst}
+		} else if p.leader == 0 {
+			why.lasted = now - p.history.last().Since
 		}
 		p.prepare(now, why, out)
 	case answered-silent > len(p.cfg.Members.Acceptors)-p.quorum:
