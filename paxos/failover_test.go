@@ -229,3 +229,79 @@ func TestBackPressureElectsNobody(t *testing.T) {
 		b.settle(80)
 	}
 }
+
+// Acceptors that refuse for want of room are no reason to stop leading, however long that lasts; acceptors that say nothing are.
+func TestNoRoomIsNotStuck(t *testing.T) {
+	for _, refusal := range []Reason{ReasonStoreFull, ReasonOutOfWindow, ReasonNone} {
+		members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6}}
+		p := NewProposer(ProposerConfig{
+			ID: 4, Members: members, Window: 64, ValueBytes: 1 << 14, QueueBytes: 1 << 13, InFlight: 8, MTU: 512, Heartbeat: 1e6, Retry: 1e7,
+			LeaderTimeout: benchTimeout, Lease: 1e12,
+		}, 0)
+		p.GrantRounds(1, 9)
+		out := NewOutbox()
+		p.prepare(0, reason{cause: CauseFirst}, out)
+		in := []Message{{Kind: KindPromise, From: 1, Ballot: p.ballot, Flags: FlagLast}, {Kind: KindSubmit, From: 50, Data: benchValue}}
+		for now := Time(1e6); now < 80*benchTimeout; now += 1e6 {
+			out.Reset()
+			p.Step(now, in, out)
+			in = in[:0]
+			for _, m := range out.Now {
+				switch {
+				case m.Kind == KindHeartbeat && m.To == 1:
+					in = append(in, Message{Kind: KindHeard, From: 1, Ballot: m.Ballot, Sequence: m.Sequence})
+				case m.Kind == KindAccept && m.To == 1 && refusal != ReasonNone:
+					in = append(in, Message{Kind: KindRefused, From: 1, Ballot: m.Ballot, Instance: m.Instance, Reason: refusal})
+				}
+			}
+		}
+		if _, leads := p.Leading(); leads != (refusal != ReasonNone) || p.Counters.Prepares != 1 {
+			t.Errorf("%v: leads %v, %v", refusal, leads, p.Leadership().Why())
+		}
+	}
+}
+
+var benchValue = func() []byte {
+	b := make([]byte, ValueOverhead+1)
+	PutValue(b, 0, &Value{Client: 9, Sequence: 1, Oldest: 1, Node: 50, Data: []byte("x")})
+	return b
+}()
+
+// Asking, election, handover and resigning allocate nothing.
+func TestFailoverAllocatesNothing(t *testing.T) {
+	s := newSteady(t, 20, 40, BatchFrame)
+	p, out := s.proposer, NewOutbox()
+	p.peer[9], p.cfg.Members.Proposers = 1, []NodeID{4, 9}
+	in := make([]Message, 2)
+	step := func(d Time, kind Kind, m Message) {
+		out.Reset()
+		s.now += d
+		for k := range in {
+			in[k] = m
+			in[k].Kind, in[k].From, in[k].Ballot = kind, NodeID(k+1), p.ballot
+		}
+		p.Step(s.now, in, out)
+	}
+	if n := testing.AllocsPerRun(20, func() {
+		for range 3 {
+			step(2e9, KindHeard, Message{Sequence: uint64(s.now)}) // away: it resigns, then waits, then asks
+		}
+		p.rounds.next = 1
+		p.known = 0
+		for !p.asking.on {
+			step(1e6, KindHeard, Message{})
+		}
+		step(0, KindProbed, Message{Sequence: uint64(s.now), Hash: uint64(never)})
+		step(0, KindPromise, Message{Instance: p.from, Until: p.from, Low: p.from, Flags: FlagLast})
+		if p.phase != leading {
+			t.Fatalf("phase %d", p.phase)
+		}
+		_ = p.Handover(s.now, 9)
+		step(1e6, KindHeard, Message{Sequence: uint64(s.now)})
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if p.Counters.Resigned < 20 || p.Counters.Asked < 20 {
+		t.Errorf("%+v", p.Counters)
+	}
+}

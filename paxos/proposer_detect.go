@@ -181,7 +181,8 @@ func (p *Proposer) stillLeads(now Time, out *Outbox) bool {
 		p.resign(now, why, out)
 		return false
 	}
-	if lasted := p.stuckFor(now); lasted > stuckTimeouts*p.cfg.LeaderTimeout && len(p.cfg.Members.Proposers) > 1 {
+	patience := max(stuckTimeouts*p.cfg.LeaderTimeout, 2*p.pace.wait(p.cfg.Retry)) // what was refused is sent again, and refused again, in that time
+	if lasted := p.stuckFor(now); lasted > patience && len(p.cfg.Members.Proposers) > 1 {
 		p.resign(now, reason{cause: CauseStuck, lasted: lasted}, out)
 		p.silence = now + 2*p.patience() // another one shall try: it may have the better way to the acceptors
 		return false
@@ -189,7 +190,7 @@ func (p *Proposer) stillLeads(now Time, out *Outbox) bool {
 	return true
 }
 
-// stuckTimeouts is for how many leader timeouts a leader tries in vain to get anything chosen. Then votes or accepts are lost where heartbeats are
+// stuckTimeouts is for how many leader timeouts, at least, a leader tries in vain to get anything chosen. Then votes or accepts are lost where heartbeats are
 // not (say, frames above some size), and only a proposer with another way can do better. Where acceptors refuse for want of room it
 // is learners that hold all back, and no other leader could help: that does not count. Nor does recovery, which begins anew by itself.
 const stuckTimeouts = 8

@@ -81,6 +81,9 @@ func (s *script) leadership(d *datadriven.TestData) {
 		}
 		fmt.Fprintf(&s.said, "%s since %d ms: %s\n", who, l.Since/1e6, l.Why())
 	}
+	if n := p.Counters.HandoversIgnored; n > 0 {
+		fmt.Fprintf(&s.said, "%d requests to take over were ignored\n", n)
+	}
 	if trouble := p.Trouble(s.now); trouble != "" {
 		fmt.Fprintf(&s.said, "trouble: %s\n", trouble)
 	}

@@ -68,6 +68,8 @@ func TestLearnerThatIsBehind(t *testing.T) {
 func TestOthersNameNobody(t *testing.T) {
 	r := newRig(t, nil)
 	r.named(learnerB, proposerB)
+	r.reply(learnerB, 9, 1, paxos.StatusDelivered)
+	r.in[1].Leader = proposerB
 	r.named(learnerA, 0)
 	r.named(learnerA, 40)
 	r.step("a")
