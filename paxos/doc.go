@@ -32,7 +32,7 @@
 //	proposer_detect.go, _handover          when to begin phase 1, when to stop leading; a planned handover
 //	leadership.go                          who leads since when and why, for people
 //	acceptor.go, _store, _tell, _hear      votes; the values kept; promises, repeats, registrations; which leader is heard
-//	learner.go, _repair, _state            counting and delivery; gaps; state from another learner
+//	learner.go, _clients, _repair, _state  counting and delivery; who leads, for clients; gaps; state from another learner
 //	replies.go, session.go                 answers to clients; exactly once
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
 //

@@ -1,9 +1,6 @@
 package paxos
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // Who leads and why that changed, as one proposer saw it: a record for people. Nothing in the protocol depends on it.
 
@@ -59,7 +56,8 @@ type Leadership struct {
 
 // Why is the cause in words.
 func (l Leadership) Why() string {
-	lasted := time.Duration(l.For).Round(100 * time.Microsecond)
+	const tenth = 1e5                                                 // of a millisecond
+	lasted := fmt.Sprintf("%v ms", float64((l.For+tenth/2)/tenth)/10) // the core knows no clock, and no package of times
 	switch l.Cause {
 	case CauseNone:
 		return "no leader was heard of yet"
@@ -83,7 +81,7 @@ func (l Leadership) Why() string {
 	case CauseCutOff:
 		return fmt.Sprintf("no quorum of acceptors answered for %v", lasted)
 	case CauseAway:
-		return fmt.Sprintf("its own loop did not run for %v", lasted)
+		return fmt.Sprintf("its own loop did not run for %s", lasted)
 	case CauseStuck:
 		return fmt.Sprintf("acceptors answer heartbeats, but chose nothing for %v", lasted)
 	case CauseUnanswered:

@@ -216,16 +216,8 @@ func formatMessage(m *Message) string {
 		if m.Sequence != 0 {
 			field("sent=%d", m.Sequence/1e6)
 		}
-	case KindHeard, KindProbe:
-		field("sent=%d", m.Sequence/1e6)
-	case KindProbed:
-		field("sent=%d", m.Sequence/1e6)
-		if m.Hash == uint64(never) {
-			field("age=never")
-		} else {
-			field("age=%d", m.Hash/1e6)
-		}
-		field("promised=%v", m.Promised)
+	case KindHeard, KindProbe, KindProbed:
+		field("%s", formatAnswer(m))
 	case KindBusy:
 		field("reason=%s leader=%d first=%d:%d", m.Reason, m.Leader, m.Client, m.Sequence)
 	case KindRefused:
@@ -259,6 +251,18 @@ func formatMessage(m *Message) string {
 		}
 	}
 	return b.String()
+}
+
+// formatAnswer is what heartbeats and questions about leaders, and their answers, carry.
+func formatAnswer(m *Message) string {
+	text := fmt.Sprintf("sent=%d", m.Sequence/1e6)
+	if m.Kind != KindProbed {
+		return text
+	}
+	if m.Hash == uint64(never) {
+		return fmt.Sprintf("%s age=never promised=%v", text, m.Promised)
+	}
+	return fmt.Sprintf("%s age=%d promised=%v", text, m.Hash/1e6, m.Promised)
 }
 
 func formatBatch(b []byte) string {
