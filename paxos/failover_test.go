@@ -1,6 +1,9 @@
 package paxos
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Failover on the bench's network, in virtual time. The leader timeout is 50 ms there, a message takes up to 1 ms.
 
@@ -157,6 +160,29 @@ func TestFollowerThatHung(t *testing.T) {
 		if asked := b.proposers[sleepy].Counters.Asked; asked > 1 {
 			b.fatalf("it asked %d times", asked)
 		}
+	}
+}
+
+// Leaders that do not last are told of, and no longer once one does.
+func TestRestlessLeaders(t *testing.T) {
+	b, _, _ := newFailover(t, 1)
+	for range leadershipChanges {
+		for _, id := range b.members.Proposers {
+			if b.leader() == nil || b.leader().cfg.ID != id {
+				b.force(id)
+				break
+			}
+		}
+		b.run(200e6, func() bool { return b.leader() != nil })
+		b.pass(5e6)
+	}
+	p := b.leader()
+	if trouble := p.Trouble(b.now); !strings.Contains(trouble, "saw leadership change 16 times within") {
+		b.fatalf("%d changes: %q", p.history.n, trouble)
+	}
+	b.pass(restlessTimeouts * benchTimeout)
+	if trouble := p.Trouble(b.now); trouble != "" {
+		b.fatalf("%q", trouble)
 	}
 }
 

@@ -141,11 +141,18 @@ func (p *Proposer) LeadershipChanges() []Leadership {
 // LeadershipCauses is how often each cause had something to do with a change of leadership.
 func (p *Proposer) LeadershipCauses() [NumCauses]uint64 { return p.history.causes }
 
-// Trouble says why nobody leads, for people; "" if somebody does, or nobody has waited for long.
+// restlessTimeouts is within how many leader timeouts a whole history of changes is too many.
+const restlessTimeouts = 4 * leadershipChanges
+
+// Trouble says why nobody leads, or why leaders do not last, for people; "" if somebody does, or nobody has waited for long.
 func (p *Proposer) Trouble(now Time) string {
 	all := len(p.cfg.Members.Acceptors)
 	last := p.history.last()
+	oldest := p.history.changes[p.history.n%leadershipChanges] // once there are so many
 	switch {
+	case p.history.n > leadershipChanges && now-oldest.Since < restlessTimeouts*p.cfg.LeaderTimeout:
+		return fmt.Sprintf("proposer %d saw leadership change %d times within %d ms: leader_timeout is short for machines that keep loops from running, or "+
+			"frames are lost; write a longer one, or give each loop a core of its own", p.cfg.ID, leadershipChanges, (now-oldest.Since)/1e6)
 	case last.Leader != 0 || now-last.Since < p.cfg.LeaderTimeout:
 		return ""
 	case p.stopped:
