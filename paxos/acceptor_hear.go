@@ -1,10 +1,10 @@
 package paxos
 
-// What an acceptor knows of leaders: whom it heard last, and when. It decides nothing by that. It tells leaders, who stop claiming to lead once no
-// quorum hears them, and followers, who begin no phase 1 while a quorum hears a leader.
+// What an acceptor knows of leaders: whom it heard last, and when. It decides nothing by that. It tells leaders, who stop claiming to lead
+// once no quorum hears them, and followers, who begin no phase 1 while a quorum hears a leader.
 //
-// An acceptor that lost its promises takes no part: it is of no quorum that could choose anything, so it refuses instead of answering, by which
-// proposers also learn of it when nothing is proposed.
+// An acceptor that lost its promises takes no part: it is of no quorum that could choose anything, so it refuses instead of answering, by
+// which proposers also learn of it when nothing is proposed.
 
 // hearing is the leader heard last. An Accept is as good as a heartbeat.
 type hearing struct {

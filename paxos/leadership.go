@@ -151,13 +151,13 @@ func (p *Proposer) Trouble(now Time) string {
 	oldest := p.history.changes[p.history.n%leadershipChanges] // once there are so many
 	switch {
 	case p.history.n > leadershipChanges && now-oldest.Since < restlessTimeouts*p.cfg.LeaderTimeout:
-		return fmt.Sprintf("proposer %d saw leadership change %d times within %d ms: leader_timeout is short for machines that keep loops from running, or "+
-			"frames are lost; write a longer one, or give each loop a core of its own", p.cfg.ID, leadershipChanges, (now-oldest.Since)/1e6)
+		return fmt.Sprintf("proposer %d saw leadership change %d times within %d ms: leader_timeout is short for machines "+
+			"that keep loops from running, or frames are lost; write a longer one, or give each loop a core of its own", p.cfg.ID, leadershipChanges, (now-oldest.Since)/1e6)
 	case last.Leader != 0 || now-last.Since < p.cfg.LeaderTimeout:
 		return ""
 	case p.stopped:
-		return fmt.Sprintf("proposer %d: the cluster has stopped: more than a minority of its %d acceptors restarted without their promises and do not vote",
-			p.cfg.ID, all)
+		return fmt.Sprintf("proposer %d: the cluster has stopped: more than a minority of its %d acceptors restarted without their promises "+
+			"and do not vote", p.cfg.ID, all)
 	case p.rounds.wanted != 0:
 		return fmt.Sprintf("proposer %d waits for rounds to be reserved in the state directory, and cannot lead before", p.cfg.ID)
 	case p.phase == preparing:
@@ -167,7 +167,8 @@ func (p *Proposer) Trouble(now Time) string {
 				done++
 			}
 		}
-		return fmt.Sprintf("proposer %d tries to lead by ballot %v: %d of %d acceptors have promised, it takes %d", p.cfg.ID, p.ballot, done, all, p.quorum)
+		return fmt.Sprintf("proposer %d tries to lead by ballot %v: %d of %d acceptors have promised, it takes %d",
+			p.cfg.ID, p.ballot, done, all, p.quorum)
 	case p.asking.on:
 		answered, silent, _ := p.tally(now)
 		return fmt.Sprintf("proposer %d hears no leader and asks the acceptors: %d of %d answer, %d of those hear none; an election takes %d",

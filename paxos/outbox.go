@@ -162,7 +162,8 @@ func (e Event) String() string {
 	case EventResigned:
 		return fmt.Sprintf("no longer leads by ballot %v: %s", e.Ballot, e.Leadership.Why())
 	case EventHandoverFailed:
-		return fmt.Sprintf("leads on by ballot %v: node %d did not take over in time; is it running, and does it follow this node?", e.Ballot, e.Node)
+		return fmt.Sprintf("leads on by ballot %v: node %d did not take over in time; is it running, and does it follow this node?",
+			e.Ballot, e.Node)
 	}
 	return "?"
 }

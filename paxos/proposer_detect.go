@@ -2,10 +2,10 @@ package paxos
 
 // How a follower finds out that nobody leads, and how a leader finds out that it leads no more.
 //
-// Leadership is never needed for safety: any proposer may begin phase 1 at any time. But each phase 1 by a higher ballot ends the work of whoever
-// leads. So a follower that hears nothing asks the acceptors first, and begins only when a quorum of them hears no leader either.
-// Whoever is cut off from the leader alone is told that there is one; whoever is cut off from a quorum gets no quorum of answers.
-// Neither disturbs. All times that are compared are of one clock: acceptors answer with durations, and with the asker's own time.
+// Leadership is never needed for safety: any proposer may begin phase 1 at any time. But each phase 1 by a higher ballot ends the work of
+// whoever leads. So a follower that hears nothing asks the acceptors first, and begins only when a quorum of them hears no leader either.
+// Whoever is cut off from the leader alone is told that there is one; whoever is cut off from a quorum gets no quorum of answers. Neither
+// disturbs. All times that are compared are of one clock: acceptors answer with durations, and with the asker's own time.
 
 // asking is what a follower that hears no leader was answered.
 type asking struct {
@@ -89,8 +89,8 @@ func (p *Proposer) judge(now Time, out *Outbox) {
 	}
 }
 
-// tally counts the answers that are fresh, and those of them that hear no leader: the last one is silent for half a timeout, or it was this node,
-// which knows that it does not lead. heard is the highest ballot of the leaders that are heard.
+// tally counts the answers that are fresh, and those of them that hear no leader: the last one is silent for half a timeout, or it was
+// this node, which knows that it does not lead. heard is the highest ballot of the leaders that are heard.
 func (p *Proposer) tally(now Time) (answered, silent int, heard Ballot) {
 	for k := range p.cfg.Members.Acceptors {
 		a := &p.asking.answers[k]
@@ -146,8 +146,8 @@ func (p *Proposer) patience() Time {
 	return t + Time(p.random(uint64(t/2)+1))
 }
 
-// onHeard takes an acceptor's answer to a heartbeat: it carries when that heartbeat left, on our clock. An answer that was long on its way, or
-// waited while our loop was away, says no more than that, so it fools nobody.
+// onHeard takes an acceptor's answer to a heartbeat: it carries when that heartbeat left, on our clock. An answer that was long on its
+// way, or waited while our loop was away, says no more than that, so it fools nobody.
 func (p *Proposer) onHeard(now Time, m *Message, out *Outbox) {
 	k, sent := p.acceptor.of(m.From), Time(m.Sequence)
 	if k < 0 || p.phase != leading || m.Ballot != p.ballot || sent > now {
@@ -181,7 +181,8 @@ func (p *Proposer) stillLeads(now Time, out *Outbox) bool {
 		p.resign(now, why, out)
 		return false
 	}
-	patience := max(stuckTimeouts*p.cfg.LeaderTimeout, 2*p.pace.wait(p.cfg.Retry)) // what was refused is sent again, and refused again, in that time
+	// In that time what was refused is sent again, and refused again.
+	patience := max(stuckTimeouts*p.cfg.LeaderTimeout, 2*p.pace.wait(p.cfg.Retry))
 	if lasted := p.stuckFor(now); lasted > patience && len(p.cfg.Members.Proposers) > 1 {
 		p.resign(now, reason{cause: CauseStuck, lasted: lasted}, out)
 		p.silence = now + 2*p.patience() // another one shall try: it may have the better way to the acceptors
@@ -190,9 +191,10 @@ func (p *Proposer) stillLeads(now Time, out *Outbox) bool {
 	return true
 }
 
-// stuckTimeouts is for how many leader timeouts, at least, a leader tries in vain to get anything chosen. Then votes or accepts are lost where heartbeats are
-// not (say, frames above some size), and only a proposer with another way can do better. Where acceptors refuse for want of room it
-// is learners that hold all back, and no other leader could help: that does not count. Nor does recovery, which begins anew by itself.
+// stuckTimeouts is for how many leader timeouts, at least, a leader tries in vain to get anything chosen. Then votes or accepts are lost
+// where heartbeats are not (say, frames above some size), and only a proposer with another way can do better. Where acceptors refuse for
+// want of room it is learners that hold all back, and no other leader could help: that does not count. Nor does recovery, which begins
+// anew by itself.
 const stuckTimeouts = 8
 
 // stuckFor is for how long there is something in flight of which nothing was chosen. It is asked once a heartbeat.

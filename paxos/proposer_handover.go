@@ -14,8 +14,9 @@ type handover struct {
 // handoverTimeouts is for how many leader timeouts the other one is asked.
 const handoverTimeouts = 8
 
-// Handover asks another proposer to take over from this one, which leads. It says at once what makes that impossible; HandoverTo tells when it is over, and
-// Leadership how it ended. The request goes out with each heartbeat until a higher ballot ends this leadership, or for handoverTimeouts.
+// Handover asks another proposer to take over from this one, which leads. It says at once what makes that impossible; HandoverTo tells
+// when it is over, and Leadership how it ended. The request goes out with each heartbeat until a higher ballot ends this leadership, or
+// for handoverTimeouts.
 func (p *Proposer) Handover(now Time, to NodeID) error {
 	switch {
 	case p.phase != leading && p.leader != 0 && p.leader != p.cfg.ID:
@@ -52,8 +53,8 @@ func (p *Proposer) tickHandover(now Time, out *Outbox) {
 	out.send(KindHandover, h.to).Ballot = p.ballot
 }
 
-// onHandover begins phase 1 at once, without asking the acceptors: the leader itself says so. Only the one that is followed may, by the ballot
-// by which it leads; what else comes is out of date, or of somebody who was not asked.
+// onHandover begins phase 1 at once, without asking the acceptors: the leader itself says so. Only the one that is followed may, by the
+// ballot by which it leads; what else comes is out of date, or of somebody who was not asked.
 func (p *Proposer) onHandover(now Time, m *Message, out *Outbox) {
 	if m.Ballot == p.handed && m.Ballot.Proposer() == m.From {
 		return // again: it is taken

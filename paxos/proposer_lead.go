@@ -2,7 +2,8 @@ package paxos
 
 import "math/bits"
 
-// How a proposer comes to lead and is preempted: rounds, phase 1 over the suffix, recovery, heartbeats. When it begins, proposer_detect.go says.
+// How a proposer comes to lead and is preempted: rounds, phase 1 over the suffix, recovery, heartbeats. When it begins, proposer_detect.go
+// says.
 
 // rounds are the rounds that this proposer reserved durably and has not used: [next, limit).
 type rounds struct {
@@ -64,8 +65,8 @@ func (p *Proposer) prepare(now Time, why reason, out *Outbox) bool {
 	return true
 }
 
-// electionBound is for how long phase 1 may get no further. Whoever is cut off then asks again instead, and begins no other round before a quorum
-// answers.
+// electionBound is for how long phase 1 may get no further. Whoever is cut off then asks again instead, and begins no other round before a
+// quorum answers.
 func (p *Proposer) electionBound() Time { return max(2*p.cfg.LeaderTimeout, 4*p.cfg.Retry) }
 
 // askPromise asks an acceptor for the pages that are missing. All pages of one acceptor are of one incarnation.
@@ -254,7 +255,8 @@ func (p *Proposer) onPreempted(now Time, m *Message, out *Outbox) {
 	}
 }
 
-// preempted ends a phase for a higher ballot. Its owner probably leads soon: clients are told, which costs them one more redirect if it does not.
+// preempted ends a phase for a higher ballot. Its owner probably leads soon: clients are told, which costs them one more redirect if it
+// does not.
 func (p *Proposer) preempted(now Time, b Ballot, out *Outbox) {
 	p.Counters.Preempted++
 	wasPreparing := p.phase == preparing

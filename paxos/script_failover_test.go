@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// What scripts have for failover. Most are about something else: for those, without "group failover", acceptors hear no other leader and always
-// the one of the script, no loop is ever away, and none of that is shown.
+// What scripts have for failover. Most are about something else: for those, without "group failover", acceptors hear no other leader and
+// always the one of the script, no loop is ever away, and none of that is shown.
 
 // stepRole lets a role step and says what it says.
 func (s *script) stepRole(r stepper, out *Outbox, in []Message) {

@@ -28,9 +28,10 @@ func newAdminStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status SOCKET...",
 		Short: "Who leads, since when and why, as each process sees it",
-		Long: `Asks processes who leads and prints their answers side by side: for each proposer whom it follows, by which ballot, since when, and why that
-changed; for each acceptor what it promised and which leader it heard last; then the changes of leadership that each proposer remembers, and what is in
-the way of moving on. A proposer that says that it leads may be out of date; the one with the highest ballot has the newest to say.`,
+		Long: `Asks processes who leads and prints their answers side by side: for each proposer whom it follows, by which ballot, since
+when, and why that changed; for each acceptor what it promised and which leader it heard last; then the changes of leadership that each
+proposer remembers, and what is in the way of moving on. A proposer that says that it leads may be out of date; the one with the highest
+ballot has the newest to say.`,
 		Example: "  wirepaxos admin status /run/wirepaxos/node4.sock /run/wirepaxos/node5.sock",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -60,8 +61,9 @@ func newAdminHandover() *cobra.Command {
 	return &cobra.Command{
 		Use:   "handover SOCKET NODE",
 		Short: "Hand leadership over to another proposer",
-		Long: `Asks the process of the proposer that leads to hand over to proposer NODE (in a paxos.conf: its number there), and waits for the outcome. The leader goes on
-until the other one has taken over, so clients notice a redirect and no more. Nothing is lost if it fails: the leader leads on.`,
+		Long: `Asks the process of the proposer that leads to hand over to proposer NODE (in a paxos.conf: its number there), and waits for the
+outcome. The leader goes on until the other one has taken over, so clients notice a redirect and no more. Nothing is lost if it fails: the
+leader leads on.`,
 		Example: "  wirepaxos admin handover /run/wirepaxos/node4.sock 5",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {

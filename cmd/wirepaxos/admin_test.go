@@ -89,7 +89,8 @@ func TestAdminStatus(t *testing.T) {
 	status, out, errors := b.admin(append([]string{"status"}, sockets...)...)
 	for _, want := range []string{
 		fmt.Sprintf("proposer %d  leads by ballot ", leader), fmt.Sprintf("proposer %d  follows node %d, ballot ", other, leader), "acceptor 1  ",
-		"heard the leader by ballot ", "no leader was ever heard of", fmt.Sprintf("changes of leadership as proposer %d saw them:", other), "nobody leads",
+		"heard the leader by ballot ", "no leader was ever heard of",
+		fmt.Sprintf("changes of leadership as proposer %d saw them:", other), "nobody leads",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing", want)
@@ -102,7 +103,8 @@ func TestAdminStatus(t *testing.T) {
 	b.goesOn("the leader's death")
 	status, out, errors = b.admin(append([]string{"status", "--json"}, sockets...)...)
 	var answers []processAnswer
-	if err := json.Unmarshal([]byte(out), &answers); err != nil || status != 1 || len(answers) != 3 || !strings.Contains(errors, "not every process answered") {
+	err := json.Unmarshal([]byte(out), &answers)
+	if err != nil || status != 1 || len(answers) != 3 || !strings.Contains(errors, "not every process answered") {
 		t.Fatalf("status %d: %v: %s\n%s", status, err, out, errors)
 	}
 	for _, a := range answers {
@@ -131,6 +133,7 @@ func TestAdminStatusWithoutLeader(t *testing.T) {
 	var out string
 	eventually(t, "the status says "+want, func() bool {
 		_, out, _ = b.admin("status", b.nodes[leader].socket)
-		return strings.Contains(out, want) && strings.Contains(out, "knows no leader") && strings.Contains(out, "no quorum of acceptors answered for")
+		return strings.Contains(out, want) && strings.Contains(out, "knows no leader") &&
+			strings.Contains(out, "no quorum of acceptors answered for")
 	}, func() string { return out })
 }

@@ -9,8 +9,8 @@
 //     again what is on its way only adds to the load.
 //  3. A learner's Reply ends it: Done is called, its place is free.
 //
-// Who leads, a client learns from the proposers that refuse it, and from the learner that serves it, which tells of each change: what the leader
-// before has not answered is then sent to the new one at once.
+// Who leads, a client learns from the proposers that refuse it, and from the learner that serves it, which tells of each change: what the
+// leader before has not answered is then sent to the new one at once.
 //
 // A client is a role like the others: a pure step function, stepped by a loop, with no clock and no I/O of its own.
 //

@@ -28,8 +28,8 @@ func (c *Client) onBusy(m *paxos.Message) {
 	}
 }
 
-// onLeader turns to the proposer that leads as the learner in use says, once it says another than before. Only then: what it goes on saying may be out
-// of date, and the proposers know better. All that is unanswered is sent there at once: the one before may be gone.
+// onLeader turns to the proposer that leads as the learner in use says, once it says another than before. Only then: what it goes on
+// saying may be out of date, and the proposers know better. All that is unanswered is sent there at once: the one before may be gone.
 func (c *Client) onLeader(m *paxos.Message) {
 	if m.Leader == 0 || m.Leader == c.told || m.From != c.Learner() {
 		return

@@ -84,7 +84,7 @@ type Timing struct {
 	Heartbeat     time.Duration // leader to everyone; acceptors answer
 	Retry         time.Duration // proposer: resend of a Prepare or an Accept without an answer
 	Lease         time.Duration // how long a learner's registration lives unless renewed
-	LeaderTimeout time.Duration // silence after which a leader is taken for gone, and stops if no quorum answers it; at least leastBeats heartbeats
+	LeaderTimeout time.Duration // silence after which a leader is taken for gone, and stops itself; at least leastBeats heartbeats
 	ClientRetry   time.Duration // client: resend of a value without a reply
 }
 

@@ -183,8 +183,8 @@ func (f *File) checkTiming() error {
 		}
 	}
 	if least := leastBeats * f.Timing.Heartbeat; f.Timing.LeaderTimeout < least {
-		return f.fault("timing.leader_timeout", "leader_timeout %s is shorter than %d heartbeats of %s: a leader would be taken for gone for one lost frame, "+
-			"write at least %s, or a shorter heartbeat", f.Timing.LeaderTimeout, leastBeats, f.Timing.Heartbeat, least)
+		return f.fault("timing.leader_timeout", "leader_timeout %s is shorter than %d heartbeats of %s: "+
+			"a leader would be taken for gone for one lost frame, write at least %s, or a shorter heartbeat", f.Timing.LeaderTimeout, leastBeats, f.Timing.Heartbeat, least)
 	}
 	return nil
 }

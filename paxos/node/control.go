@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// The control socket: a Unix socket that takes one line and answers with one JSON object. A line is the name of a request and words that say more,
-// with blanks between them. What goes wrong is answered as {"error": "…"}.
+// The control socket: a Unix socket that takes one line and answers with one JSON object. A line is the name of a request and words that
+// say more, with blanks between them. What goes wrong is answered as {"error": "…"}.
 
 // controlBound is how long either side waits for the other.
 const controlBound = 20 * time.Second
@@ -89,7 +89,8 @@ func (c *Control) answer(conn net.Conn) {
 	name := words[0]
 	var reply any
 	if f, ok := c.answers[name]; !ok {
-		reply = map[string]string{"error": fmt.Sprintf("unknown request %q: choose from %s", name, strings.Join(slices.Sorted(maps.Keys(c.answers)), ", "))}
+		known := strings.Join(slices.Sorted(maps.Keys(c.answers)), ", ")
+		reply = map[string]string{"error": fmt.Sprintf("unknown request %q: choose from %s", name, known)}
 	} else if reply, err = f(words[1 : len(words)-1]); err != nil {
 		reply = map[string]string{"error": err.Error()}
 	}

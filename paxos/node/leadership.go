@@ -61,12 +61,12 @@ func proposerTrouble(id paxos.NodeID, r *paxos.Proposer, now paxos.Time) (troubl
 // borderTrouble says what frames that do not belong here mean for people.
 func borderTrouble(c *Counters) (trouble []string) {
 	if n := c.Dropped[paxos.DropSender]; n > 0 {
-		trouble = append(trouble, fmt.Sprintf("%d frames came from nodes that the cluster file does not name and were dropped: do all processes run with the "+
-			"same file, and the same --node flags?", n))
+		trouble = append(trouble, fmt.Sprintf("%d frames came from nodes that the cluster file does not name and were dropped: "+
+			"do all processes run with the same file, and the same --node flags?", n))
 	}
 	if n := c.Dropped[paxos.DropRole]; n > 0 {
-		trouble = append(trouble, fmt.Sprintf("%d messages came from a node that has no role to send them, or for one that has no role to take them, and were "+
-			"dropped: do all processes run with the same file?", n))
+		trouble = append(trouble, fmt.Sprintf("%d messages came from a node that has no role to send them, or for one that has no role to "+
+			"take them, and were dropped: do all processes run with the same file?", n))
 	}
 	return trouble
 }
@@ -104,7 +104,8 @@ func (p *Process) AnswerHandover(words []string) (any, error) {
 func (p *Process) handOver(to paxos.NodeID) (*Handover, error) {
 	from, r := p.leadingProposer()
 	if r == nil {
-		return nil, fmt.Errorf("no proposer runs in this process: ask the process of the one that leads, of proposers %v", members(p.spec.File).Proposers)
+		return nil, fmt.Errorf("no proposer runs in this process: ask the process of the one that leads, of proposers %v",
+			members(p.spec.File).Proposers)
 	}
 	var err error
 	began := time.Now()

@@ -9,13 +9,14 @@ import (
 
 // Frames and requests that do not belong here are counted, and people are told what they mean.
 func TestStrangersAreTold(t *testing.T) {
+	handover := func(b paxos.Ballot) paxos.Message { return paxos.Message{Kind: paxos.KindHandover, Ballot: b} }
 	r := newRig(t, rigFile(t), "m", nil)
 	b := paxos.MakeBallot(7, proposer9)
-	r.receive("p", r.frame(60, proposer4, paxos.Message{Kind: paxos.KindHandover, Ballot: b}))                                     // in no file
-	r.receive("a", r.frame(acceptor1, proposer4, paxos.Message{Kind: paxos.KindHandover, Ballot: b}))                              // no proposer
-	r.receive("p", r.frame(proposer9, proposer4, paxos.Message{Kind: paxos.KindHandover, Ballot: b}))                              // not the leader
-	r.receive("p", r.frame(proposer9, proposer4, paxos.Message{Kind: paxos.KindHeartbeat, Ballot: b, Sequence: 1}))                // now it is
-	r.receive("p", r.frame(proposer9, proposer4, paxos.Message{Kind: paxos.KindHandover, Ballot: paxos.MakeBallot(6, proposer9)})) // by an old ballot
+	r.receive("p", r.frame(60, proposer4, handover(b)))                                                             // in no file
+	r.receive("a", r.frame(acceptor1, proposer4, handover(b)))                                                      // no proposer
+	r.receive("p", r.frame(proposer9, proposer4, handover(b)))                                                      // not the leader
+	r.receive("p", r.frame(proposer9, proposer4, paxos.Message{Kind: paxos.KindHeartbeat, Ballot: b, Sequence: 1})) // now it is
+	r.receive("p", r.frame(proposer9, proposer4, handover(paxos.MakeBallot(6, proposer9))))                         // by an old ballot
 	s, err := r.statusHere()
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +31,8 @@ func TestStrangersAreTold(t *testing.T) {
 		}
 	}
 	p := s.Proposers[0]
-	if p.Leads || p.Leader != proposer9 || p.Ballot != "7.9" || p.Cause != "heard" || p.Why != "node 9 was heard" || len(p.Changes) != 2 || p.Causes["heard"] != 1 {
+	if p.Leads || p.Leader != proposer9 || p.Ballot != "7.9" || p.Cause != "heard" || p.Why != "node 9 was heard" || len(p.Changes) != 2 ||
+		p.Causes["heard"] != 1 {
 		t.Errorf("%+v", p)
 	}
 	if got := r.kinds("a")[paxos.KindPrepare]; got != 0 {
