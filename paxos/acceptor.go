@@ -39,6 +39,7 @@ type Acceptor struct {
 	leases   leases
 	learner  places
 	proposer places
+	heard    hearing
 	votes    accumulator
 	Counters AcceptorCounters
 }
@@ -55,6 +56,7 @@ type AcceptorCounters struct {
 	Prepares    uint64 // answered with a promise
 	Accepts     uint64 // voted for, first time
 	Again       uint64 // voted for again: a retry, or the same value at a higher ballot
+	Probes      uint64 // of followers, answered
 	Preempted   uint64 // refused: a higher ballot is promised
 	BelowLow    uint64 // refused: trimmed
 	OutOfWindow uint64 // refused: beyond the window
@@ -108,11 +110,13 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 		m := &in[i]
 		switch m.Kind {
 		case KindAccept:
-			a.onAccept(m, out)
+			a.onAccept(now, m, out)
 		case KindPrepare:
 			a.onPrepare(m, out)
 		case KindHeartbeat:
-			a.trim(m.Low)
+			a.onHeartbeat(now, m, out)
+		case KindProbe:
+			a.onProbe(now, m, out)
 		case KindRepeat:
 			a.onRepeat(m, out)
 		case KindHi:
@@ -129,7 +133,7 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 // Tick lets leases run out when nothing arrives.
 func (a *Acceptor) Tick(now Time, out *Outbox) { a.leases.expire(now, out) }
 
-func (a *Acceptor) onAccept(m *Message, out *Outbox) {
+func (a *Acceptor) onAccept(now Time, m *Message, out *Outbox) {
 	switch {
 	case a.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From:
 		return // somebody else's ballot
@@ -143,6 +147,9 @@ func (a *Acceptor) onAccept(m *Message, out *Outbox) {
 		a.Counters.Preempted++
 		a.preempt(m, out)
 		return
+	}
+	a.heard = hearing{leader: m.Ballot, at: now}
+	switch {
 	case m.Instance < a.low:
 		a.Counters.BelowLow++
 		out.send(KindTrimmed, m.From).Low = a.low

@@ -99,6 +99,7 @@ func (b *bench) settle(n int) {
 	b.t.Helper()
 	b.loss, b.dup = 0, 0
 	b.cut = [MaxNodes]bool{}
+	b.paused, b.drops = [MaxNodes]Time{}, nil
 	var first *Learner
 	if !b.run(4e9, func() bool {
 		for i, id := range b.members.Learners {

@@ -22,6 +22,8 @@ type bench struct {
 	wire      []packet
 	loss, dup float64
 	cut       [MaxNodes]bool // partitioned off: talks to nobody
+	paused    [MaxNodes]Time // its loop does not run before; what it is sent waits
+	drops     func(from NodeID, m *Message) bool
 	replied   map[uint64]bool
 	rounds    uint64
 	cfg       benchConfig
@@ -150,7 +152,7 @@ func (b *bench) run(limit Time, done func() bool) bool {
 		}
 		rest := b.wire[:0]
 		for _, p := range b.wire {
-			if p.at > b.now {
+			if p.at > b.now || b.paused[p.to] > b.now {
 				rest = append(rest, p)
 			} else if !b.cut[p.to] {
 				inboxes[p.to] = b.decode(inboxes[p.to], p)
@@ -182,6 +184,9 @@ type stepper interface {
 }
 
 func (b *bench) step(id NodeID, s stepper, in []Message) {
+	if b.paused[id] > b.now {
+		return
+	}
 	out := b.outs[id]
 	out.Reset()
 	s.Step(b.now, in, out)
@@ -197,6 +202,9 @@ func (b *bench) step(id NodeID, s stepper, in []Message) {
 }
 
 func (b *bench) send(from NodeID, m *Message) {
+	if b.drops != nil && b.drops(from, m) {
+		return
+	}
 	var w FrameWriter
 	buf := make([]byte, FrameHeaderSize+EncodedSize(m))
 	if len(buf) > benchMTU {

@@ -59,6 +59,8 @@ type Learner struct {
 	repair   repair
 	state    transfer
 	leader   NodeID
+	led      Ballot // by which it leads: the highest heard
+	announce bool   // clients are to be told of another leader
 	Counters LearnerCounters
 }
 
@@ -145,6 +147,9 @@ func (l *Learner) Step(now Time, in []Message, out *Outbox) {
 		}
 	}
 	l.deliver(out)
+	if l.announce {
+		l.announceLeader(out)
+	}
 	l.Tick(now, out)
 }
 
@@ -170,7 +175,7 @@ func (l *Learner) onAccept(m *Message) {
 	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
 		return
 	}
-	l.leader = m.From
+	l.heed(m)
 	l.onLow(m.Low)
 	l.hold(m)
 }
@@ -307,7 +312,7 @@ func (l *Learner) onHeartbeat(m *Message) {
 	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
 		return
 	}
-	l.leader = m.From
+	l.heed(m)
 	l.high = max(l.high, m.High)
 	l.onLow(m.Low)
 }

@@ -52,7 +52,7 @@ type Message struct {
 	Reason          Reason // Busy, Refused: why
 	From            NodeID
 	To              NodeID
-	Leader          NodeID      // Busy: who leads as far as the sender knows, 0 unknown
+	Leader          NodeID      // Busy, Reply, OK of a learner: who leads as far as the sender knows, 0 unknown
 	FromIncarnation Incarnation // of From
 
 	Ballot   Ballot   // the ballot that it is about

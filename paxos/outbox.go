@@ -102,6 +102,8 @@ const (
 	EventRestored                             // this learner took state up to Instance from Node
 	EventRoundsUsedUp                         // this proposer waits for more rounds
 	EventUnreadableBatch                      // the chosen batch of Instance cannot be read
+	EventResigned                             // this proposer stopped leading by Ballot: Leadership says why
+	EventHandoverFailed                       // this proposer leads on: Node did not take over
 )
 
 // Event is something that people should be told of.
@@ -112,6 +114,8 @@ type Event struct {
 	Other    Ballot
 	Instance Instance
 	Count    int
+
+	Leadership Leadership
 }
 
 func (o *Outbox) event(e Event) {
@@ -155,6 +159,11 @@ func (e Event) String() string {
 		return "waits for rounds to be reserved in the state directory"
 	case EventUnreadableBatch:
 		return fmt.Sprintf("the batch chosen in instance %d cannot be read; its values are skipped on every learner alike", e.Instance)
+	case EventResigned:
+		return fmt.Sprintf("no longer leads by ballot %v: %s", e.Ballot, e.Leadership.Why())
+	case EventHandoverFailed:
+		return fmt.Sprintf("leads on by ballot %v: node %d did not take over in time; is it running, and does it follow this node?",
+			e.Ballot, e.Node)
 	}
 	return "?"
 }

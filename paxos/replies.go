@@ -6,6 +6,8 @@ type replies struct {
 	list [MaxNodes]NodeID // with something to send
 	n    int
 	most int // bytes of one Reply
+
+	leader NodeID // what they say of who leads
 }
 
 type replyList struct {
@@ -61,7 +63,7 @@ func (r *replies) close(t *replyList) {
 
 func (r *replies) send(node NodeID, watermark Instance, out *Outbox) {
 	m := out.send(KindReply, node)
-	m.Instance, m.Data = watermark, r.to[node].data
+	m.Instance, m.Leader, m.Data = watermark, r.leader, r.to[node].data
 	r.to[node].data = nil
 }
 

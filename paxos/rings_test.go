@@ -141,7 +141,7 @@ func TestAcceptShowsItsValueForTheWholeStep(t *testing.T) {
 		PutValue(b, 0, &Value{Client: 9, Sequence: n, Oldest: 1, Node: 50, Data: bytes.Repeat([]byte{byte('a' + n)}, 120)})
 		return b
 	}
-	step()
+	p.prepare(1e9, reason{cause: CauseFirst}, out)
 	reported, b := value(1), MakeBallot(1, 4)
 	e := make([]byte, promiseEntrySize)
 	putPromised(e, promised{Ballot: b, Digest: digest(reported), Length: uint32(len(reported))})

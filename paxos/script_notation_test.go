@@ -72,6 +72,16 @@ func parseField(m *Message, key, value string) (err error) {
 	case "lease-ms", "pages":
 		number(&n)
 		m.Total = uint32(n)
+	case "sent":
+		number(&n)
+		m.Sequence = n * 1e6
+	case "age":
+		if number(&n); value == "never" {
+			n, err = uint64(never), nil
+		} else {
+			n *= 1e6
+		}
+		m.Hash = n
 	case "page":
 		number(&n)
 		m.Offset = uint32(n)
@@ -203,6 +213,11 @@ func formatMessage(m *Message) string {
 		field("votes=%s", formatRanges(m.Data))
 	case KindHeartbeat:
 		field("low=%d high=%d", m.Low, m.High)
+		if m.Sequence != 0 {
+			field("sent=%d", m.Sequence/1e6)
+		}
+	case KindHeard, KindProbe, KindProbed:
+		field("%s", formatAnswer(m))
 	case KindBusy:
 		field("reason=%s leader=%d first=%d:%d", m.Reason, m.Leader, m.Client, m.Sequence)
 	case KindRefused:
@@ -211,6 +226,9 @@ func formatMessage(m *Message) string {
 		field("delivered=%d lease-ms=%d", m.Instance, m.Total)
 	case KindOK:
 		field("low=%d high=%d", m.Low, m.High)
+		if m.Leader != 0 {
+			field("leader=%d", m.Leader)
+		}
 	case KindRepeat:
 		field("from=%d until=%d", m.Instance, m.Until)
 	case KindTrimmed:
@@ -218,6 +236,9 @@ func formatMessage(m *Message) string {
 	case KindReply:
 		for r, rest, ok := NextReplyRange(m.Data); ok; r, rest, ok = NextReplyRange(rest) {
 			field("%d:%d+%d=%v", r.Client, r.First, r.Count, r.Status)
+		}
+		if m.Leader != 0 {
+			field("leader=%d", m.Leader)
 		}
 	case KindCheckpointAsk:
 		field("instance=%d page=%d", m.Instance, m.Offset)
@@ -230,6 +251,18 @@ func formatMessage(m *Message) string {
 		}
 	}
 	return b.String()
+}
+
+// formatAnswer is what heartbeats and questions about leaders, and their answers, carry.
+func formatAnswer(m *Message) string {
+	text := fmt.Sprintf("sent=%d", m.Sequence/1e6)
+	if m.Kind != KindProbed {
+		return text
+	}
+	if m.Hash == uint64(never) {
+		return fmt.Sprintf("%s age=never promised=%v", text, m.Promised)
+	}
+	return fmt.Sprintf("%s age=%d promised=%v", text, m.Hash/1e6, m.Promised)
 }
 
 func formatBatch(b []byte) string {

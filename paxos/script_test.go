@@ -37,6 +37,7 @@ type scriptGroup struct {
 	window, mtu, inFlight  int
 	valueBytes, queueBytes int
 	batch                  BatchMode
+	failover               bool // the script plays the acceptors' part in finding out who leads
 }
 
 func newScript() *script {
@@ -67,6 +68,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.step(t, d)
 	case "pass":
 		s.pass(t, d)
+	case "handover":
+		s.handover(t, d)
+	case "leadership":
+		s.leadership(d)
 	case "leave":
 		name := d.CmdArgs[0].Key + " " + d.CmdArgs[1].Key
 		out := s.outs[name]
@@ -88,6 +93,13 @@ func (s *script) configure(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "queue-bytes", &g.queueBytes)
 	for _, a := range d.CmdArgs {
 		switch a.Key {
+		case "failover":
+			g.failover = true
+		case "proposers":
+			g.members.Proposers = nil
+			for _, v := range a.Vals {
+				g.members.Proposers = append(g.members.Proposers, nodeOf(v))
+			}
 		case "batch":
 			g.batch = map[string]BatchMode{"instance": BatchInstance, "frame": BatchFrame, "off": BatchOff}[a.Vals[0]]
 		case "learners":
@@ -146,10 +158,7 @@ func (s *script) step(t *testing.T, d *datadriven.TestData) {
 		m.To = nodeOf(d.CmdArgs[1].Key)
 		in = append(in, overTheWire(t, m))
 	}
-	out := s.outs[name]
-	out.Reset()
-	r.Step(s.now, in, out)
-	s.tell(out)
+	s.stepRole(r, s.outs[name], in)
 	if l, ok := r.(*Learner); ok && d.HasArg("watermark") {
 		next, values, _ := l.Delivered()
 		fmt.Fprintf(&s.said, "delivered below %d: %d values\n", next, values)
@@ -172,12 +181,9 @@ func (s *script) pass(t *testing.T, d *datadriven.TestData) {
 	name := d.CmdArgs[0].Key + " " + d.CmdArgs[1].Key
 	for end := s.now + ms*1e6; s.now < end; {
 		s.now += every
-		out := s.outs[name]
-		out.Reset()
-		s.roles[name].Step(s.now, nil, out)
 		before := s.said.String()
 		s.said.Reset()
-		s.tell(out)
+		s.stepRole(s.roles[name], s.outs[name], nil)
 		said := s.said.String()
 		s.said.Reset()
 		s.said.WriteString(before)
@@ -206,7 +212,9 @@ func (s *script) tell(out *Outbox) {
 		fmt.Fprintf(&s.said, "event: %v\n", e)
 	}
 	for i := range out.Now {
-		fmt.Fprintf(&s.said, "to %d: %s\n", out.Now[i].To, formatMessage(&out.Now[i]))
+		if m := out.Now[i]; s.group.failover || !s.aside(&m) {
+			fmt.Fprintf(&s.said, "to %d: %s\n", m.To, formatMessage(&m))
+		}
 	}
 	for i := range out.After {
 		fmt.Fprintf(&s.said, "to %d, once stored: %s\n", out.After[i].To, formatMessage(&out.After[i]))

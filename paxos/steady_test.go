@@ -167,7 +167,7 @@ func TestTroubleAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(20, func() {
 		out.Reset()
 		s.now += 1e9
-		s.proposer.prepare(s.now, out)
+		s.proposer.prepare(s.now, reason{}, out)
 		s.proposer.Step(s.now, []Message{{Kind: KindPreempted, From: 1, Ballot: s.proposer.ballot, Promised: s.proposer.ballot + 1<<16}}, out)
 	}); n != 0 {
 		t.Errorf("phase 1: %v allocations", n)

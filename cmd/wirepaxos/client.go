@@ -126,9 +126,9 @@ func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) 
 	}
 	defer p.Close()
 	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: linger, cpu: bench.ReadCPUTimes()}
-	answers := map[string]func() (any, error){
-		"finished": func() (any, error) { return w.finished(), nil },
-		"result":   func() (any, error) { return w.result() },
+	answers := map[string]node.Answer{
+		"finished": node.NoWords(func() (any, error) { return w.finished(), nil }),
+		"result":   node.NoWords(func() (any, error) { return w.result() }),
 	}
 	tallies.answer(p, answers)
 	stop, err := serve(o, p, answers)

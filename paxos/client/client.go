@@ -9,6 +9,9 @@
 //     again what is on its way only adds to the load.
 //  3. A learner's Reply ends it: Done is called, its place is free.
 //
+// Who leads, a client learns from the proposers that refuse it, and from the learner that serves it, which tells of each change: what the
+// leader before has not answered is then sent to the new one at once.
+//
 // A client is a role like the others: a pure step function, stepped by a loop, with no clock and no I/O of its own.
 //
 // A session is 64 random bits, drawn at each start. It never runs further than paxos.SessionSpan past its oldest unanswered sequence: past
@@ -69,7 +72,8 @@ type Client struct {
 	open     int // unanswered, of all sessions
 	proposer int
 	learner  int
-	known    bool // the learner answered our registration
+	known    bool         // the learner answered our registration
+	told     paxos.NodeID // who leads, as the learner said last; 0 nothing yet
 
 	now        paxos.Time
 	out        *paxos.Outbox
@@ -263,6 +267,7 @@ func (c *Client) flush() {
 
 func (c *Client) onReply(m *paxos.Message) {
 	c.quietSince = c.now
+	c.onLeader(m)
 	for r, rest, ok := paxos.NextReplyRange(m.Data); ok; r, rest, ok = paxos.NextReplyRange(rest) {
 		s, mine := c.byID[r.Client]
 		if !mine {

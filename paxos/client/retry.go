@@ -28,6 +28,19 @@ func (c *Client) onBusy(m *paxos.Message) {
 	}
 }
 
+// onLeader turns to the proposer that leads as the learner in use says, once it says another than before. Only then: what it goes on
+// saying may be out of date, and the proposers know better. All that is unanswered is sent there at once: the one before may be gone.
+func (c *Client) onLeader(m *paxos.Message) {
+	if m.Leader == 0 || m.Leader == c.told || m.From != c.Learner() {
+		return
+	}
+	c.told = m.Leader
+	if c.turnTo(m.Leader) {
+		c.redirected, c.nextTurn = c.now, c.now+2*c.cfg.Retry
+		c.refusedAt, c.resendAt = c.now, c.now
+	}
+}
+
 // learn takes from an answer how long values take, and that a refusal before it is over.
 func (c *Client) learn(p *place, status paxos.Status) {
 	c.took += (c.now - p.submitted - c.took) / 8
@@ -75,7 +88,11 @@ func (c *Client) tick() {
 
 // onOK takes the learner's answer to a registration. Until the lease is to be renewed it need not be told again.
 func (c *Client) onOK(m *paxos.Message) {
-	if m.Flags&paxos.FlagClient != 0 && m.From == c.Learner() && !c.known {
+	if m.Flags&paxos.FlagClient == 0 || m.From != c.Learner() {
+		return
+	}
+	c.onLeader(m)
+	if !c.known {
 		c.known, c.nextHi = true, c.renewal
 	}
 }
@@ -141,7 +158,7 @@ func (c *Client) turnAway() {
 		c.Counters.Redirects++
 	} else if len(c.cfg.Learners) > 1 {
 		c.learner = (c.learner + 1) % len(c.cfg.Learners)
-		c.known, c.nextHi, c.renewal = false, c.now, c.now
+		c.known, c.nextHi, c.renewal, c.told = false, c.now, c.now, 0
 		c.Counters.Switches++
 	} else {
 		return

@@ -81,10 +81,10 @@ const (
 
 // Timing holds the periods and time limits of the protocol.
 type Timing struct {
-	Heartbeat     time.Duration // leader to everyone
+	Heartbeat     time.Duration // leader to everyone; acceptors answer
 	Retry         time.Duration // proposer: resend of a Prepare or an Accept without an answer
 	Lease         time.Duration // how long a learner's registration lives unless renewed
-	LeaderTimeout time.Duration // silence after which a leader is taken for gone
+	LeaderTimeout time.Duration // silence after which a leader is taken for gone, and stops itself; at least leastBeats heartbeats
 	ClientRetry   time.Duration // client: resend of a value without a reply
 }
 
@@ -163,7 +163,7 @@ func defaults() *File {
 			Heartbeat:     time.Millisecond,
 			Retry:         10 * time.Millisecond,
 			Lease:         2 * time.Second,
-			LeaderTimeout: time.Second,
+			LeaderTimeout: 50 * time.Millisecond,
 			ClientRetry:   10 * time.Millisecond,
 		},
 	}

@@ -173,15 +173,18 @@ type timingField struct {
 	d   *time.Duration
 }
 
+// leastBeats is how many heartbeats a leader timeout has room for at least.
+const leastBeats = 3
+
 func (f *File) checkTiming() error {
 	for _, field := range f.Timing.fields() {
 		if d := int64(*field.d); d < spanTiming.lo || d > spanTiming.hi {
 			return f.fault("timing."+field.key, "%s %s is out of range: write 10us to 1h", field.key, *field.d)
 		}
 	}
-	if f.Timing.LeaderTimeout <= f.Timing.Heartbeat {
-		return f.fault("timing.leader_timeout", "leader_timeout %s is not longer than heartbeat %s: "+
-			"every leader would be taken for gone, write several heartbeats", f.Timing.LeaderTimeout, f.Timing.Heartbeat)
+	if least := leastBeats * f.Timing.Heartbeat; f.Timing.LeaderTimeout < least {
+		return f.fault("timing.leader_timeout", "leader_timeout %s is shorter than %d heartbeats of %s: "+
+			"a leader would be taken for gone for one lost frame, write at least %s, or a shorter heartbeat", f.Timing.LeaderTimeout, leastBeats, f.Timing.Heartbeat, least)
 	}
 	return nil
 }

@@ -47,6 +47,8 @@ type AcceptorStatus struct {
 	Promised string                 `json:"promised"`
 	Low      paxos.Instance         `json:"low"`
 	High     paxos.Instance         `json:"high"`
+	Hears    string                 `json:"hears"`   // the ballot of the leader that it heard last; "0.0": none
+	HeardS   float64                `json:"heard_s"` // how long ago
 	Learners int                    `json:"learners"`
 	Votes    bool                   `json:"votes"` // false: it restarted and storage "memory" lost its promises
 	Counters paxos.AcceptorCounters `json:"counters"`
@@ -63,6 +65,22 @@ type ProposerStatus struct {
 	Next     paxos.Instance         `json:"next"`
 	Stopped  bool                   `json:"stopped"`
 	Counters paxos.ProposerCounters `json:"counters"`
+
+	SinceS     float64            `json:"since_s"` // for how long Leader has led, or nobody has
+	Cause      string             `json:"cause"`   // why, in a word: paxos.Cause
+	Why        string             `json:"why"`     // and in a sentence
+	HandoverTo paxos.NodeID       `json:"handover_to,omitempty"`
+	Changes    []LeadershipChange `json:"changes,omitempty"` // of who leads, the latest last
+	Causes     map[string]uint64  `json:"causes,omitempty"`  // how often each had something to do with one
+}
+
+// LeadershipChange is a change of who leads, as a proposer saw it.
+type LeadershipChange struct {
+	Leader paxos.NodeID `json:"leader"` // 0: nobody
+	Ballot string       `json:"ballot"`
+	AgoS   float64      `json:"ago_s"`
+	Cause  string       `json:"cause"`
+	Why    string       `json:"why"`
 }
 
 // LearnerStatus is a learner's. Two learners with the same watermark have the same delivered and hash.
@@ -129,6 +147,7 @@ const statsTries = 5
 
 // read runs on the loop.
 func (p *Process) read(s *Status) {
+	now := dataplane.Now()
 	s.Border = p.node.Counters
 	for _, l := range p.node.ports {
 		if r, ok := l.port.(refresher); ok {
@@ -141,14 +160,11 @@ func (p *Process) read(s *Status) {
 		case acceptorRole:
 			s.Acceptors = append(s.Acceptors, AcceptorStatus{
 				ID: seat.node, Promised: r.Promised().String(), Low: r.Low(), High: r.High(), Learners: r.Learners(), Votes: !r.Amnesia(),
-				Counters: r.Counters,
+				Hears: r.Heard().String(), HeardS: heardSeconds(r, now), Counters: r.Counters,
 			})
 		case *paxos.Proposer:
-			b, leads := r.Leading()
-			s.Proposers = append(s.Proposers, ProposerStatus{
-				ID: seat.node, Leads: leads, Leader: r.Leader(), Ballot: b.String(), Low: r.Low(), Chosen: r.ChosenBelow(), Next: r.Next(),
-				Stopped: r.Stopped(), Counters: r.Counters,
-			})
+			s.Proposers = append(s.Proposers, proposerStatus(seat.node, r, now))
+			s.Trouble = append(s.Trouble, proposerTrouble(seat.node, r, now)...)
 		case *paxos.Learner:
 			watermark, values, hash := r.Delivered()
 			s.Learners = append(s.Learners, LearnerStatus{
@@ -159,12 +175,13 @@ func (p *Process) read(s *Status) {
 			s.Clients = append(s.Clients, ClientStatus{
 				ID: seat.node, Proposer: r.Proposer(), Learner: r.Learner(), Stopped: r.Stopped(), Counters: r.Counters,
 			})
-			if trouble := r.Trouble(dataplane.Now()); trouble != "" {
+			if trouble := r.Trouble(now); trouble != "" {
 				s.Trouble = append(s.Trouble, trouble)
 			}
 		}
 	}
 	s.Trouble = append(s.Trouble, portTrouble(s.Ports)...)
+	s.Trouble = append(s.Trouble, borderTrouble(&s.Border)...)
 	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
 		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
 			"gave it to another machine", s.Core, gap/1e6))
