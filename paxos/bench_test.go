@@ -23,6 +23,7 @@ type bench struct {
 	loss, dup float64
 	cut       [MaxNodes]bool // partitioned off: talks to nobody
 	replied   map[uint64]bool
+	opened    map[ClientID]uint32 // the generation of each session of the client
 	rounds    uint64
 	cfg       benchConfig
 	events    []string
@@ -60,6 +61,7 @@ func newBench(t testing.TB, seed int64, c benchConfig) *bench {
 	b := &bench{
 		t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), cfg: c, acceptors: map[NodeID]*Acceptor{}, proposers: map[NodeID]*Proposer{},
 		learners: map[NodeID]*Learner{}, outs: map[NodeID]*Outbox{}, inc: map[NodeID]Incarnation{}, replied: map[uint64]bool{}, rounds: 1,
+		opened: map[ClientID]uint32{},
 	}
 	id := NodeID(1)
 	for _, r := range []struct {

@@ -55,6 +55,9 @@ func TestMessageDrops(t *testing.T) {
 		"page past the last":       {Kind: KindCheckpointPage, Offset: 1, Total: 1},
 		"reason past all":          {Kind: KindRefused, Ballot: b, Reason: numReasons},
 		"leader past all":          {Kind: KindBusy, Leader: MaxNodes},
+		"generations past all":     {Kind: KindCheckpointPage, Total: 1, High: maxGeneration + 1},
+		"status past all":          {Kind: KindSession, Offset: uint32(numStatuses)},
+		"sequence past all":        {Kind: KindSession, Sequence: MaxSequence + 2},
 		"half an entry":            {Kind: KindAccepted, Ballot: b, Data: make([]byte, 8)},
 		"data where there is none": {Kind: KindHi, Data: make([]byte, 8)},
 	} {

@@ -31,7 +31,7 @@
 //	proposer.go, _clients, _window, _lead  queue and Busy; phase 2; phase 1, recovery, heartbeats
 //	acceptor.go, _store, _tell             votes; the values kept; promises, repeats, registrations
 //	learner.go, _repair, _state            counting and delivery; gaps; state from another learner
-//	replies.go, session.go                 answers to clients; exactly once
+//	replies.go, session.go, _table         answers to clients; exactly once; where sessions are kept
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
 //
 // The rules are scripts under testdata, one a file; bench_test.go runs whole groups on a network that loses, doubles and
