@@ -171,7 +171,7 @@ func (c *Client) Stopped() bool { return c.stopped }
 // Trouble says why nothing moves, for people; "" if something does, or nothing is unanswered.
 func (c *Client) Trouble(now paxos.Time) string {
 	switch {
-	case c.lost == len(c.sessions):
+	case c.AllLost():
 		return c.Lost().Error()
 	case c.open+c.asking == 0 || now-c.quietSince < 10*c.cfg.Retry:
 		return ""

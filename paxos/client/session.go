@@ -232,11 +232,18 @@ func (c *Client) lose(s int, status paxos.Status) {
 	}
 }
 
-// Next is the sequence that the next value of a session gets. ok is false before the session is open and once it is lost.
-func (c *Client) Next(s int) (sequence uint64, ok bool) {
+// Next is a session, with its generation, and the sequence that its next value gets. Before it is open and once it is lost, the generation is 0
+// and the sequence means nothing.
+func (c *Client) Next(s int) (id SessionID, sequence uint64) {
 	e := &c.sessions[s]
-	return e.next, e.generation != 0
+	return SessionID{e.id, e.generation}, e.next
 }
+
+// IsLost tells whether a session is lost for good.
+func (c *Client) IsLost(s int) bool { return c.sessions[s].hold.lost != 0 }
+
+// AllLost tells whether no session is left.
+func (c *Client) AllLost() bool { return c.lost == len(c.sessions) }
 
 // Changes counts what happens to sessions: one more whenever one was opened, resumed or lost.
 func (c *Client) Changes() uint64 { return c.changes }

@@ -35,7 +35,7 @@ func TestSessionsAreOpenedFirst(t *testing.T) {
 			t.Errorf("open %+v of session %d", v, s)
 		}
 	}
-	if _, ok := r.c.Next(0); ok {
+	if id, _ := r.c.Next(0); id.Generation != 0 {
 		t.Error("open already")
 	}
 	again := r.after(rigRetry + rigRetry/2)
@@ -51,8 +51,8 @@ func TestSessionsAreOpenedFirst(t *testing.T) {
 	if ids := r.c.SessionIDs(); ids[0].Generation != 4 || ids[1].Generation != 0 {
 		t.Errorf("sessions %v", ids)
 	}
-	if n, ok := r.c.Next(0); !ok || n != 4 || r.c.Counters.Opened != 1 || r.c.Changes() != 1 {
-		t.Errorf("next %d %v, %+v", n, ok, r.c.Counters)
+	if id, n := r.c.Next(0); id.Generation != 4 || n != 4 || r.c.Counters.Opened != 1 || r.c.Changes() != 1 {
+		t.Errorf("next %d of %v, %+v", n, id, r.c.Counters)
 	}
 }
 
