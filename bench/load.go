@@ -238,6 +238,10 @@ func (l *Load) follow(now paxos.Time) {
 			l.dead++
 		}
 		id, next := l.client.Next(s)
+		if e.id.Generation != 0 && id.Client != e.id.Client { // another takes its place
+			l.past = append(l.past, e.acks())
+			l.revive(e)
+		}
 		if id.Generation == 0 || id == e.id {
 			continue
 		}
@@ -247,15 +251,17 @@ func (l *Load) follow(now paxos.Time) {
 				l.start(now)
 			}
 		}
-		if e.id.Generation != 0 {
-			l.past = append(l.past, e.acks())
-		}
-		if e.dead {
-			l.dead--
-		}
-		*e = session{id: id, first: next, next: next, below: next, missing: l.cfg.Outstanding, waits: e.waits}
+		e.id, e.first, e.next, e.below, e.missing = id, next, next, next, l.cfg.Outstanding
 		l.wait(e, int32(s))
 	}
+}
+
+// revive makes a session one that is not open yet.
+func (l *Load) revive(e *session) {
+	if e.dead {
+		l.dead--
+	}
+	*e = session{first: 1, next: 1, below: 1, waits: e.waits}
 }
 
 // Stop ends the submissions early, as at the end of the duration.

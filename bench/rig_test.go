@@ -26,15 +26,18 @@ type rig struct {
 
 const rigCycle = 1000 // ns between two steps
 
-func newRig(t testing.TB, cfg LoadConfig) *rig {
+func newRig(t testing.TB, cfg LoadConfig) *rig { return newRigFrom(t, cfg, 1, false) }
+
+// newRigFrom has sessions that begin at a sequence; 0: none is ever opened. With reopen, the client opens new ones for those that expire.
+func newRigFrom(t testing.TB, cfg LoadConfig, first uint64, reopen bool) *rig {
 	t.Helper()
 	l, err := NewLoad(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, load: l, out: paxos.NewOutbox(), now: 5e9, reply: make([]byte, 0, 1<<20), held: make([]paxos.Value, 0, 1<<16), first: 1}
+	r := &rig{t: t, load: l, out: paxos.NewOutbox(), now: 5e9, reply: make([]byte, 0, 1<<20), held: make([]paxos.Value, 0, 1<<16), first: first}
 	r.c, err = client.New(client.Config{
-		Node: 9, Proposers: []paxos.NodeID{1}, Learners: []paxos.NodeID{2}, Sessions: cfg.Sessions, Outstanding: cfg.Outstanding,
+		Reopen: reopen, Node: 9, Proposers: []paxos.NodeID{1}, Learners: []paxos.NodeID{2}, Sessions: cfg.Sessions, Outstanding: cfg.Outstanding,
 		MaxValue: cfg.Size, MTU: 1500, Retry: 1e9, Lease: 1e9, Seed: 3, Done: l.Done,
 	}, r.now)
 	if err != nil {
@@ -67,7 +70,7 @@ func (r *rig) takeOpens() {
 	for _, m := range r.out.Now {
 		var v paxos.Value
 		for rest, ok := paxos.NextValue(m.Data, &v); m.Kind == paxos.KindSubmit && ok; rest, ok = paxos.NextValue(rest, &v) {
-			if v.Kind == paxos.ValueOpen {
+			if v.Kind == paxos.ValueOpen && r.first > 0 {
 				r.opens++
 				r.in = append(r.in, paxos.Message{
 					Kind: paxos.KindSession, From: 2, Client: v.Client, Hash: binary.LittleEndian.Uint64(v.Data), Offset: uint32(paxos.StatusOpened),
