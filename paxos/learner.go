@@ -385,22 +385,6 @@ func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
 	}
 }
 
-// applySession takes a chosen open or close, and tells the client's node what became of it.
-func (l *Learner) applySession(v *Value, i Instance, out *Outbox) {
-	a := l.sessions.change(v, i)
-	switch {
-	case a.fresh:
-		l.Counters.Opened++
-	case a.status != StatusOpened && a.status != StatusClosed:
-		l.Counters.Rejected++
-	}
-	if !l.clients.of[v.Node].live {
-		return
-	}
-	m := out.send(KindSession, v.Node)
-	m.Client, m.Sequence, m.Hash, m.Offset, m.Total = v.Client, a.next, a.token, uint32(a.status), a.generation
-}
-
 // Delivered tells how far the learner is: the delivered watermark, how many values, and the running hash over them in order. Two learners
 // with the same watermark have the same of both.
 func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
@@ -409,10 +393,3 @@ func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
 
 // High is the instance above the highest that the learner has heard of.
 func (l *Learner) High() Instance { return l.high }
-
-// Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
-func (l *Learner) Behind() bool { return l.state.behind(l) }
-func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
-
-// Sessions is the number of client sessions.
-func (l *Learner) Sessions() int { return l.sessions.n }

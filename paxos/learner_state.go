@@ -207,3 +207,10 @@ func (l *Learner) restore(s CheckpointState) {
 	t.position, t.page, t.failures, t.asked, t.stuck = 0, 0, 0, false, false
 	l.Counters.Transfers++
 }
+
+// Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
+func (l *Learner) Behind() bool { return l.state.behind(l) }
+func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
+
+// Sessions is the number of client sessions.
+func (l *Learner) Sessions() int { return l.sessions.n }

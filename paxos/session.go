@@ -36,6 +36,22 @@ type sessionAnswer struct {
 	token      uint64 // of the open, which the client knows it by
 }
 
+// applySession takes a chosen open or close, and tells the client's node what became of it.
+func (l *Learner) applySession(v *Value, i Instance, out *Outbox) {
+	a := l.sessions.change(v, i)
+	switch {
+	case a.fresh:
+		l.Counters.Opened++
+	case a.status != StatusOpened && a.status != StatusClosed:
+		l.Counters.Rejected++
+	}
+	if !l.clients.of[v.Node].live {
+		return
+	}
+	m := out.send(KindSession, v.Node)
+	m.Client, m.Sequence, m.Hash, m.Offset, m.Total = v.Client, a.next, a.token, uint32(a.status), a.generation
+}
+
 // apply takes a chosen value for the application: fresh tells that it is to be delivered now, status what its client is to be told.
 func (t *sessions) apply(v *Value, i Instance) (fresh bool, status Status) {
 	s := t.of(v.Client)
