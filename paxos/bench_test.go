@@ -25,6 +25,7 @@ type bench struct {
 	paused    [MaxNodes]Time // its loop does not run before; what it is sent waits
 	drops     func(from NodeID, m *Message) bool
 	replied   map[uint64]bool
+	opened    map[ClientID]uint32 // the generation of each session of the client
 	rounds    uint64
 	cfg       benchConfig
 	events    []string
@@ -62,6 +63,7 @@ func newBench(t testing.TB, seed int64, c benchConfig) *bench {
 	b := &bench{
 		t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), cfg: c, acceptors: map[NodeID]*Acceptor{}, proposers: map[NodeID]*Proposer{},
 		learners: map[NodeID]*Learner{}, outs: map[NodeID]*Outbox{}, inc: map[NodeID]Incarnation{}, replied: map[uint64]bool{}, rounds: 1,
+		opened: map[ClientID]uint32{},
 	}
 	id := NodeID(1)
 	for _, r := range []struct {

@@ -33,7 +33,7 @@
 //	leadership.go                          who leads since when and why, for people
 //	acceptor.go, _store, _tell, _hear      votes; the values kept; promises, repeats, registrations; which leader is heard
 //	learner.go, _clients, _repair, _state  counting and delivery; who leads, for clients; gaps; state from another learner
-//	replies.go, session.go                 answers to clients; exactly once
+//	replies.go, session.go, _table         answers to clients; exactly once; where sessions are kept
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
 //
 // The rules are scripts under testdata, one a file; bench_test.go runs whole groups on a network that loses, doubles and

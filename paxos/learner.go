@@ -18,6 +18,11 @@ type LearnerConfig struct {
 	Repair     Time // without progress after which a gap is asked for
 	Seed       uint64
 
+	// Sessions is how many client sessions it keeps, and SessionIdle after how many instances without use one gives way where that is not enough;
+	// 0: MaxSessions and SessionIdle. All learners of a group have the same, for the table is part of the replicated state.
+	Sessions    int
+	SessionIdle Instance
+
 	// Deliver gets every value once, in the same order on every learner. It runs in the middle of a step: it must not block, and
 	// d and its Data are good until it returns.
 	Deliver func(d *Delivery)
@@ -31,6 +36,9 @@ type Delivery struct {
 	Sequence uint64
 	Node     NodeID // of the client
 	Data     []byte
+
+	// Generation is that of the client's session. Once a later one is seen, no value of an earlier one is delivered any more.
+	Generation uint32
 }
 
 // Learner is one learner of a group.
@@ -77,7 +85,8 @@ type learnerSlot struct {
 type LearnerCounters struct {
 	Delivered   uint64 // values
 	Duplicates  uint64 // values chosen again and not delivered again
-	Rejected    uint64 // values chosen and not delivered: no session, or out of its window
+	Rejected    uint64 // values, opens and closes chosen and refused: no session, another generation, no room
+	Opened      uint64 // sessions opened or resumed
 	Instances   uint64 // delivered, no-ops included
 	Noops       uint64
 	Unreadable  uint64 // batches that could not be read
@@ -95,20 +104,21 @@ func NewLearner(cfg LearnerConfig, now Time) *Learner {
 	checkWindow(cfg.Window)
 	cfg.MTU = min(cfg.MTU, MaxMTU)
 	checkValueBytes(cfg.ValueBytes, cfg.MTU)
+	checkSessions(&cfg)
 	l := &Learner{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
 		mask:     Instance(cfg.Window - 1),
 		slots:    make([]learnerSlot, cfg.Window),
 		values:   newByteRing(cfg.ValueBytes),
-		sessions: newSessions(),
+		sessions: newSessions(cfg.Sessions, cfg.SessionIdle),
 		acceptor: placesOf(cfg.Members.Acceptors),
 		peer:     placesOf(cfg.Members.Learners),
 		proposer: placesOf(cfg.Members.Proposers),
 		clients:  newLeases(),
 		replies:  newReplies(cfg.MTU),
 		register: newRegistration(cfg.Members, now),
-		state:    newTransfer(cfg.MTU),
+		state:    newTransfer(&cfg),
 	}
 	l.repair.turn = int(cfg.Seed % uint64(len(cfg.Members.Acceptors)))
 	return l
@@ -351,23 +361,30 @@ func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
 			out.event(Event{Kind: EventUnreadableBatch, Instance: i})
 			return
 		}
+		if v.Kind != ValueData {
+			l.applySession(&v, i, out)
+			batch = rest
+			continue
+		}
 		fresh, status := l.sessions.apply(&v, i)
 		switch {
 		case fresh:
 			l.hash = (bits.RotateLeft64(l.hash, 29) ^ xxhash.Sum64(batch[:len(batch)-len(rest)])) * hashPrime
-			l.delivery = Delivery{Instance: i, Position: l.count, Client: v.Client, Sequence: v.Sequence, Node: v.Node, Data: v.Data}
+			l.delivery = Delivery{
+				Instance: i, Position: l.count, Client: v.Client, Sequence: v.Sequence, Node: v.Node, Data: v.Data, Generation: v.Generation,
+			}
 			l.count++
 			l.Counters.Delivered++
 			if l.cfg.Deliver != nil {
 				l.cfg.Deliver(&l.delivery)
 			}
-		case status == StatusDelivered:
+		case status == StatusDelivered || status == StatusOld:
 			l.Counters.Duplicates++
 		default:
 			l.Counters.Rejected++
 		}
 		if l.clients.of[v.Node].live {
-			l.replies.add(v.Node, v.Client, v.Sequence, status, out)
+			l.replies.add(&v, status, out)
 		}
 		batch = rest
 	}
@@ -381,10 +398,3 @@ func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
 
 // High is the instance above the highest that the learner has heard of.
 func (l *Learner) High() Instance { return l.high }
-
-// Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
-func (l *Learner) Behind() bool { return l.state.behind(l) }
-func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
-
-// Sessions is the number of client sessions.
-func (l *Learner) Sessions() int { return l.sessions.n }

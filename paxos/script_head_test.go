@@ -37,6 +37,9 @@ func TestScriptsNameTheirRule(t *testing.T) {
 			t.Errorf("%s: its first comment names neither \"Paxos Made Simple\", section N, nor PROTOCOL.md, followed by a rule or \"heading\"", file)
 		}
 		for _, n := range name.FindAllStringSubmatch(ours, -1) {
+			if n[1] == "Paxos Made Simple" {
+				continue
+			}
 			if !known[n[1]+n[2]] {
 				t.Errorf("%s: PROTOCOL.md has no heading or rule %q", file, n[1]+n[2])
 			}

@@ -87,6 +87,9 @@ func parseField(m *Message, key, value string) (err error) {
 		m.Offset = uint32(n)
 	case "count":
 		number(&m.Sequence)
+	case "opened":
+		number(&n)
+		m.High = Instance(n)
 	case "hash":
 		number(&m.Hash)
 	case "leader":
@@ -118,7 +121,9 @@ func parseBallot(text string) (Ballot, error) {
 	return MakeBallot(round, node), err
 }
 
-// parseBatch reads "9:1:x,9:2/2:y": client, sequence, after a slash the oldest unanswered one (1 if not said), bytes. "-" is a no-op.
+// parseBatch reads "9:1:x,9.3:2/2:y": client, after a dot the generation of its session (1 if not said), sequence, after a slash the oldest
+// unanswered one (1 if not said), bytes. "9:open:7" opens with token 7, "9.3:open:7" likewise where generation 3 is expected, "9.3:close:"
+// closes; "-" is a no-op.
 func parseBatch(text string) (b []byte, err error) {
 	if text == "-" {
 		return nil, nil
@@ -128,16 +133,38 @@ func parseBatch(text string) (b []byte, err error) {
 		if len(parts) != 3 {
 			return nil, fmt.Errorf("want CLIENT:SEQUENCE:BYTES")
 		}
-		v := Value{Node: 50, Oldest: 1, Data: []byte(parts[2])}
-		sequence, oldest, found := strings.Cut(parts[1], "/")
-		v.Client, v.Sequence = ClientID(nodeOf(parts[0])), uint64(nodeOf(sequence))
-		if found {
-			v.Oldest = uint64(nodeOf(oldest))
-		}
+		v := parseValue(parts)
 		b = append(b, make([]byte, ValueOverhead+len(v.Data))...)
 		PutValue(b, len(b)-ValueOverhead-len(v.Data), &v)
 	}
 	return b, nil
+}
+
+func parseValue(parts []string) Value {
+	v := Value{Node: 50}
+	client, generation, found := strings.Cut(parts[0], ".")
+	v.Client = ClientID(nodeOf(client))
+	if found {
+		v.Generation = uint32(nodeOf(generation))
+	}
+	switch parts[1] {
+	case "open":
+		v.Kind, v.Data = ValueOpen, le.AppendUint64(nil, uint64(nodeOf(parts[2])))
+		return v
+	case "close":
+		v.Kind = ValueClose
+		return v
+	}
+	if !found {
+		v.Generation = 1
+	}
+	v.Oldest, v.Data = 1, []byte(parts[2])
+	sequence, oldest, found := strings.Cut(parts[1], "/")
+	v.Sequence, _ = strconv.ParseUint(sequence, 10, 64)
+	if found {
+		v.Oldest, _ = strconv.ParseUint(oldest, 10, 64)
+	}
+	return v
 }
 
 // parseRanges reads "0+3,7": instances 0, 1, 2 and 7.
@@ -174,15 +201,17 @@ func parseHolds(text string) (b []byte, err error) {
 	return b, nil
 }
 
-// parseSessions reads "9:3": client 9 was delivered everything below sequence 3.
+// parseSessions reads "9:3,8.2:1": client 9 was delivered everything below sequence 3, in generation 1; the tokens are 7.
 func parseSessions(text string) ([]byte, error) {
-	t := newSessions()
+	t := newSessions(16, SessionIdle)
 	for _, word := range strings.Split(text, ",") {
-		client, base, _ := strings.Cut(word, ":")
-		c := ClientID(nodeOf(client))
-		at := t.find(c)
-		t.used[at], t.table[at] = true, session{client: c, base: uint64(nodeOf(base))}
-		t.n++
+		name, base, _ := strings.Cut(word, ":")
+		client, generation, found := strings.Cut(name, ".")
+		s := t.insert(ClientID(nodeOf(client)), 0)
+		s.base, s.token, s.generation = uint64(nodeOf(base)), 7, 1
+		if found {
+			s.generation = uint32(nodeOf(generation))
+		}
 	}
 	b := make([]byte, t.n*sessionEntrySize)
 	return b[:t.save(b)], nil
@@ -235,7 +264,7 @@ func formatMessage(m *Message) string {
 		field("low=%d", m.Low)
 	case KindReply:
 		for r, rest, ok := NextReplyRange(m.Data); ok; r, rest, ok = NextReplyRange(rest) {
-			field("%d:%d+%d=%v", r.Client, r.First, r.Count, r.Status)
+			field("%s:%d+%d=%v", formatClient(r.Client, r.Generation), r.First, r.Count, r.Status)
 		}
 		if m.Leader != 0 {
 			field("leader=%d", m.Leader)
@@ -243,7 +272,10 @@ func formatMessage(m *Message) string {
 	case KindCheckpointAsk:
 		field("instance=%d page=%d", m.Instance, m.Offset)
 	case KindCheckpointPage:
-		field("instance=%d page=%d pages=%d count=%d sessions=%d", m.Instance, m.Offset, m.Total, m.Sequence, len(m.Data)/sessionEntrySize)
+		field("instance=%d page=%d pages=%d count=%d opened=%d sessions=%d", m.Instance, m.Offset, m.Total, m.Sequence, m.High,
+			len(m.Data)/sessionEntrySize)
+	case KindSession:
+		field("client=%d token=%d generation=%d next=%d: %v", m.Client, m.Hash, m.Total, m.Sequence, Status(m.Offset))
 	}
 	for _, name := range []string{"last", "values", "update", "client", "gap"} {
 		if m.Flags&flagNames[name] != 0 {
@@ -276,9 +308,24 @@ func formatBatch(b []byte) string {
 		if b, ok = NextValue(b, &v); !ok {
 			return "?"
 		}
-		words = append(words, fmt.Sprintf("%d:%d:%s", v.Client, v.Sequence, v.Data))
+		switch v.Kind {
+		case ValueOpen:
+			words = append(words, fmt.Sprintf("%s:open:%d", formatClient(v.Client, v.Generation), le.Uint64(v.Data)))
+		case ValueClose:
+			words = append(words, fmt.Sprintf("%s:close:", formatClient(v.Client, v.Generation)))
+		default:
+			words = append(words, fmt.Sprintf("%s:%d:%s", formatClient(v.Client, v.Generation), v.Sequence, v.Data))
+		}
 	}
 	return strings.Join(words, ",")
+}
+
+// formatClient leaves out the generation that most scripts are about.
+func formatClient(c ClientID, generation uint32) string {
+	if generation == 1 {
+		return fmt.Sprint(c)
+	}
+	return fmt.Sprintf("%d.%d", c, generation)
 }
 
 func formatRanges(b []byte) string {

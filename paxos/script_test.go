@@ -38,6 +38,7 @@ type scriptGroup struct {
 	valueBytes, queueBytes int
 	batch                  BatchMode
 	failover               bool // the script plays the acceptors' part in finding out who leads
+	sessions, idle         int
 }
 
 func newScript() *script {
@@ -45,7 +46,7 @@ func newScript() *script {
 		roles: map[string]stepper{}, outs: map[string]*Outbox{},
 		group: scriptGroup{
 			members: Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6, 7}},
-			window:  16, mtu: 512, inFlight: 16, valueBytes: 1 << 14, queueBytes: 1 << 12,
+			window:  16, mtu: 512, inFlight: 16, valueBytes: 1 << 14, queueBytes: 1 << 12, sessions: 16, idle: 64,
 		},
 	}
 }
@@ -91,6 +92,8 @@ func (s *script) configure(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "in-flight", &g.inFlight)
 	d.MaybeScanArgs(t, "value-bytes", &g.valueBytes)
 	d.MaybeScanArgs(t, "queue-bytes", &g.queueBytes)
+	d.MaybeScanArgs(t, "sessions", &g.sessions)
+	d.MaybeScanArgs(t, "session-idle", &g.idle)
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "failover":
@@ -111,7 +114,7 @@ func (s *script) configure(t *testing.T, d *datadriven.TestData) {
 	}
 }
 
-// start makes a role anew: "start acceptor 1 [amnesia]", "start proposer 4 [rounds=(1,9)]", "start learner 6".
+// start makes a role anew: "start acceptor 1 [amnesia]", "start proposer 4 [rounds=(1,9)]", "start learner 6 [empty]".
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	kind, id := d.CmdArgs[0].Key, nodeOf(d.CmdArgs[1].Key)
 	name, g := kind+" "+d.CmdArgs[1].Key, s.group
@@ -131,12 +134,17 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		p.GrantRounds(first, limit)
 		s.roles[name] = p
 	case "learner":
-		s.roles[name] = NewLearner(LearnerConfig{
+		l := NewLearner(LearnerConfig{
 			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, Lease: 2000e6, Retry: 10e6, Repair: 2e6,
+			Sessions: g.sessions, SessionIdle: Instance(g.idle),
 			Deliver: func(d *Delivery) {
 				fmt.Fprintf(&s.said, "delivers %d:%d:%s at position %d, instance %d\n", d.Client, d.Sequence, d.Data, d.Position, d.Instance)
 			},
 		}, s.now)
+		if !d.HasArg("empty") {
+			openSession(l, 9) // in generation 1, as batches say if they say nothing
+		}
+		s.roles[name] = l
 	default:
 		d.Fatalf(t, "no role %s", kind)
 	}

@@ -40,6 +40,7 @@ func newSteady(tb testing.TB, perSubmit, size int, batch BatchMode) *steady {
 	s.learner = NewLearner(LearnerConfig{
 		ID: 5, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 24, MTU: 1500, Lease: 1e9, Retry: 1e7, Repair: 1e7, Deliver: func(*Delivery) {},
 	}, 0)
+	openSession(s.learner, 9)
 	for id := NodeID(1); id <= 5; id++ {
 		s.outs[id] = NewOutbox()
 	}
@@ -81,7 +82,7 @@ func (s *steady) fill() {
 	for range s.perSubmit {
 		s.sequence++
 		size := len(s.submit)/s.perSubmit - ValueOverhead
-		v := Value{Client: 9, Sequence: s.sequence, Oldest: s.sequence - min(s.sequence-1, 500), Node: 6, Data: s.frame[:size]}
+		v := Value{Client: 9, Sequence: s.sequence, Oldest: s.sequence - min(s.sequence-1, 500), Generation: 1, Node: 6, Data: s.frame[:size]}
 		n = PutValue(s.submit, n, &v)
 	}
 	s.tell(4, Message{Kind: KindSubmit, From: 6, To: 4, Data: s.submit})

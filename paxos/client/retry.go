@@ -73,6 +73,9 @@ func (c *Client) turnTo(leader paxos.NodeID) bool {
 
 func (c *Client) tick() {
 	c.register()
+	if c.watermark >= c.renewAt {
+		c.renew()
+	}
 	if c.now >= c.resendAt {
 		c.resendAt = never
 		if c.scan(c.refusedAt) {
@@ -91,6 +94,7 @@ func (c *Client) onOK(m *paxos.Message) {
 	if m.Flags&paxos.FlagClient == 0 || m.From != c.Learner() {
 		return
 	}
+	c.watermark = max(c.watermark, m.Low)
 	c.onLeader(m)
 	if !c.known {
 		c.known, c.nextHi = true, c.renewal
@@ -114,22 +118,32 @@ func (c *Client) register() {
 	}
 }
 
-// Leave unregisters, for a shutdown in good order.
+// Leave closes the sessions, unless they are to be resumed, and unregisters, for a shutdown in good order.
 func (c *Client) Leave(out *paxos.Outbox) {
+	c.out = out
+	if !c.cfg.Keep {
+		c.close()
+	}
 	out.Send(paxos.KindDelete, c.cfg.Learners[c.learner]).Flags = paxos.FlagClient
 }
 
-// scan sends again what is unanswered and was sent last at until or before, a bounded number at once, and tells whether there is more.
+// scan sends again what is unanswered and was sent last at until or before, opens among it, a bounded number at once, and tells whether there is
+// more.
 func (c *Client) scan(until paxos.Time) (more bool) {
 	const most = 512
 	n, worst := 0, 0
 	for s := range c.sessions {
 		e := &c.sessions[s]
-		if e.open == 0 {
+		if h := &e.hold; h.asking && h.asked <= until && n < most {
+			worst = max(worst, h.asks)
+			n++
+			c.sendOpen(e)
+		}
+		if e.open == 0 || e.generation == 0 {
 			continue
 		}
 		for q := e.oldest; q < e.next && n < most; q++ {
-			p := &e.ring[q%uint64(len(e.ring))]
+			p := e.at(q)
 			if p.sequence == 0 || p.sent > until {
 				continue
 			}
@@ -172,7 +186,9 @@ func (c *Client) Stopped() bool { return c.stopped }
 // Trouble says why nothing moves, for people; "" if something does, or nothing is unanswered.
 func (c *Client) Trouble(now paxos.Time) string {
 	switch {
-	case c.open == 0 || now-c.quietSince < 10*c.cfg.Retry:
+	case c.AllLost():
+		return c.Lost().Error()
+	case c.open+c.asking == 0 || now-c.quietSince < 10*c.cfg.Retry:
 		return ""
 	case c.lastReason != paxos.ReasonNone:
 		return "the proposer refuses: " + c.lastReason.String()

@@ -25,6 +25,8 @@ func (f *File) Encode() []byte {
 	line("idle        = %s # auto, spin, yield, backoff, block", quoted(f.Idle))
 	line("window      = %d # instances, a power of two", f.Window)
 	line("value_bytes = %d # a power of two", f.ValueBytes)
+	line("sessions    = %d # of clients, that learners keep", f.Sessions)
+	line("session_idle = %d # instances without use after which one gives way", f.SessionIdle)
 	if f.Verbosity != "" {
 		line("verbosity   = %s # quiet, error, info, debug", quoted(f.Verbosity))
 	}

@@ -123,11 +123,16 @@ type File struct {
 	Batch      Batch
 	Storage    Storage
 	Idle       Idle
-	Window     int64  // instances, a power of two
-	ValueBytes int64  // ring of values in bytes, a power of two
-	Verbosity  string // "", or one of quiet, error, info, debug
-	Timing     Timing
-	Nodes      []Node // in the order of the file
+	Window     int64 // instances, a power of two
+	ValueBytes int64 // ring of values in bytes, a power of two
+	Sessions   int   // client sessions that learners keep
+
+	// SessionIdle is after how many instances without use a session gives way where learners keep no more.
+	SessionIdle int64
+
+	Verbosity string // "", or one of quiet, error, info, debug
+	Timing    Timing
+	Nodes     []Node // in the order of the file
 
 	lines map[string]int // key -> line in the file
 	names map[confName]uint16
@@ -159,6 +164,9 @@ func defaults() *File {
 		Idle:       IdleAuto,
 		Window:     1 << 16,
 		ValueBytes: 1 << 26,
+		Sessions:   1 << 14,
+
+		SessionIdle: 1 << 20,
 		Timing: Timing{
 			Heartbeat:     time.Millisecond,
 			Retry:         10 * time.Millisecond,

@@ -15,17 +15,19 @@ type span struct {
 
 // The ranges of the numbers in a file.
 var (
-	spanGroup      = span{lo: 1, hi: 0xFFFF}
-	spanEtherType  = span{lo: 0x0600, hi: 0xFFFF} // below lie the lengths of IEEE 802.3
-	spanVLAN       = span{lo: 0, hi: 4094}
-	spanPort       = span{lo: 1, hi: 0xFFFF}
-	spanMTU        = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
-	spanWindow     = span{lo: 1 << 6, hi: 1 << 24}
-	spanValueBytes = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
-	spanID         = span{lo: 1, hi: MaxNodes - 1}
-	spanQueue      = span{lo: 0, hi: 1023}
-	spanCore       = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
-	spanTiming     = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
+	spanGroup       = span{lo: 1, hi: 0xFFFF}
+	spanEtherType   = span{lo: 0x0600, hi: 0xFFFF} // below lie the lengths of IEEE 802.3
+	spanVLAN        = span{lo: 0, hi: 4094}
+	spanPort        = span{lo: 1, hi: 0xFFFF}
+	spanMTU         = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
+	spanWindow      = span{lo: 1 << 6, hi: 1 << 24}
+	spanValueBytes  = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
+	spanSessions    = span{lo: 1, hi: 1 << 14}
+	spanID          = span{lo: 1, hi: MaxNodes - 1}
+	spanSessionIdle = span{lo: 16, hi: 1 << 40}
+	spanQueue       = span{lo: 0, hi: 1023}
+	spanCore        = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
+	spanTiming      = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
 )
 
 // takenEtherTypes would be stolen from the kernel by our steering: no SSH, no ARP.
@@ -143,6 +145,8 @@ func (f *File) checkNumbers() error {
 		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
 		{"window", checkPowerOfTwo("window", f.Window, spanWindow)},
 		{"value_bytes", checkPowerOfTwo("value_bytes", f.ValueBytes, spanValueBytes)},
+		{"sessions", spanSessions.check("sessions", int64(f.Sessions))},
+		{"session_idle", spanSessionIdle.check("session_idle", f.SessionIdle)},
 	})
 }
 
