@@ -174,10 +174,11 @@ func (l *Learner) onCheckpointPage(now Time, m *Message, out *Outbox) {
 	if l.peer.of(m.From) < 0 || !t.behind(l) || !t.asked || m.From != l.cfg.Members.Learners[t.from] || m.Offset != t.page {
 		return
 	}
+	if m.Instance <= l.next { // delivery has got past it meanwhile: going back would deliver twice
+		t.position, t.page = 0, 0
+		return
+	}
 	if m.Offset == 0 {
-		if m.Instance <= l.next {
-			return
-		}
 		t.incoming.reset()
 		t.position, t.giver = m.Instance, m.FromIncarnation
 	} else if m.Instance != t.position || m.FromIncarnation != t.giver {
