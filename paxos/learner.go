@@ -13,6 +13,7 @@ type LearnerConfig struct {
 	Window     int // instances above the delivered watermark, a power of two, at least the acceptors'
 	ValueBytes int // bytes kept for their values, a power of two
 	MTU        int // payload of a frame
+	MaxValue   int // largest value, MaxValueBytes at most; 0: what fits a frame
 	Lease      Time
 	Retry      Time // between two tries of a registration that is not answered
 	Repair     Time // without progress after which a gap is asked for
@@ -46,6 +47,7 @@ type Learner struct {
 	mask     Instance
 	slots    []learnerSlot
 	values   byteRing
+	pieces   fragments
 	sessions sessions
 	count    uint64
 	hash     uint64
@@ -92,13 +94,14 @@ type LearnerCounters struct {
 func NewLearner(cfg LearnerConfig, now Time) *Learner {
 	checkWindow(cfg.Window)
 	cfg.MTU = min(cfg.MTU, MaxMTU)
-	checkValueBytes(cfg.ValueBytes, cfg.MTU)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU, cfg.MaxValue)
 	l := &Learner{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
 		mask:     Instance(cfg.Window - 1),
 		slots:    make([]learnerSlot, cfg.Window),
 		values:   newByteRing(cfg.ValueBytes),
+		pieces:   newFragments(cfg.MTU, largestBatch(cfg.MTU, cfg.MaxValue)),
 		sessions: newSessions(),
 		acceptor: placesOf(cfg.Members.Acceptors),
 		peer:     placesOf(cfg.Members.Learners),
@@ -176,20 +179,26 @@ func (l *Learner) onAccept(m *Message) {
 }
 
 // hold keeps a value with the ballot that it came with, if it can still be of use: the value at the ballot that is chosen, or, before
-// that is known, the one at the highest ballot.
-func (l *Learner) hold(m *Message) {
-	if m.Offset != 0 || int(m.Total) != len(m.Data) {
-		return
-	}
+// that is known, the one at the highest ballot. Of a piece of a value it keeps what it can of the rest; it tells whether it has the value now.
+func (l *Learner) hold(m *Message) bool {
 	s := l.slot(m.Instance)
 	if s == nil || s.chosen != 0 && m.Ballot != s.chosen || m.Ballot <= s.ballot && s.ballot != 0 && s.chosen == 0 || s.ballot == m.Ballot {
-		return
+		return false
 	}
-	if !l.makeRoom(m.Instance, len(m.Data)) {
+	value := m.Data
+	if !whole(m) {
+		l.pieces.outdate(uint64(l.next), 0)
+		var done bool
+		if value, done = l.pieces.add(uint64(m.Instance), uint64(m.Ballot), m); !done {
+			return false
+		}
+	}
+	if !l.makeRoom(m.Instance, len(value)) {
 		l.Counters.StoreFull++
-		return
+		return false
 	}
-	s.ballot, s.length, s.at = m.Ballot, uint32(len(m.Data)), l.values.put(m.Instance, m.Data)
+	s.ballot, s.length, s.at = m.Ballot, uint32(len(value)), l.values.put(m.Instance, value)
+	return true
 }
 
 // slot is the place of an instance that can still be delivered, made anew where it held an earlier instance; nil outside the window.
@@ -297,9 +306,11 @@ func (l *Learner) onStored(m *Message) {
 	}
 	l.onLow(m.Low)
 	if m.Instance >= l.next && m.Instance-l.next <= l.mask {
-		l.Counters.Repaired++
 		l.vote(m.Instance, k, m.Ballot)
-		l.hold(m)
+		if l.hold(m) {
+			l.Counters.Repaired++
+			l.repair.weigh(frameCount(KindStored, l.cfg.MTU, int(m.Total)))
+		}
 	}
 }
 
@@ -376,6 +387,9 @@ func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
 
 // High is the instance above the highest that the learner has heard of.
 func (l *Learner) High() Instance { return l.high }
+
+// Fragments tells what became of fragments of values.
+func (l *Learner) Fragments() FragmentCounters { return l.pieces.Counters }
 
 // Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
 func (l *Learner) Behind() bool { return l.state.behind(l) }

@@ -17,6 +17,7 @@ type lease struct {
 	previous    Incarnation // the one before: what it still says comes too late
 	until       Time
 	delivered   Instance // as of the last renewal
+	letGo       bool     // too slow: it does not count for the low watermark
 }
 
 // maxLeaseMs bounds what a Hi may ask for.
@@ -50,7 +51,7 @@ func (l *leases) renew(now Time, m *Message, out *Outbox) (fresh bool) {
 		delivered = e.delivered // an older Hi that was overtaken
 	}
 	until := now + Time(min(m.Total, maxLeaseMs))*1e6
-	*e = lease{live: true, incarnation: m.FromIncarnation, previous: previous, until: until, delivered: delivered}
+	*e = lease{live: true, incarnation: m.FromIncarnation, previous: previous, until: until, delivered: delivered, letGo: e.letGo && !fresh}
 	l.next = min(l.next, until)
 	if fresh {
 		out.event(Event{Kind: EventRegistered, Node: m.From})
@@ -106,10 +107,10 @@ func (l *leases) expire(now Time, out *Outbox) {
 	}
 }
 
-// low is the least delivered watermark of the live ones; ok is false where there are none.
+// low is the least delivered watermark of the live ones that count; ok is false where there are none.
 func (l *leases) low() (low Instance, ok bool) {
 	for _, id := range l.list[:l.n] {
-		if e := &l.of[id]; !ok || e.delivered < low {
+		if e := &l.of[id]; !e.letGo && (!ok || e.delivered < low) {
 			low, ok = e.delivered, true
 		}
 	}

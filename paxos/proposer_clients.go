@@ -5,13 +5,13 @@ import "fmt"
 // What a proposer has to do with clients, learners and acceptors besides the two phases.
 
 // onSubmit queues the values of a client, or says why not. Nothing is half taken.
-func (p *Proposer) onSubmit(m *Message, out *Outbox) {
+func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) {
 	var v Value
-	values, first := 0, Value{}
-	for rest := m.Data; len(rest) > 0; values++ {
+	values, first, most := 0, Value{}, largestValue(p.cfg.MTU, p.cfg.MaxValue)
+	for rest := batch; len(rest) > 0; values++ {
 		var ok bool
-		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > MaxValue(p.cfg.MTU) {
-			p.busy(m.From, &first, ReasonMalformed, out)
+		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > most {
+			p.busy(from, &first, ReasonMalformed, out)
 			return
 		}
 		if values == 0 {
@@ -22,18 +22,51 @@ func (p *Proposer) onSubmit(m *Message, out *Outbox) {
 	case values == 0:
 		return
 	case p.stopped:
-		p.busy(m.From, &first, ReasonStopped, out)
+		p.busy(from, &first, ReasonStopped, out)
 	case p.phase == leading:
-		if !p.queue.put(m.Data) {
-			p.busy(m.From, &first, ReasonWindowFull, out)
+		if !p.queue.put(batch) {
+			p.busy(from, &first, ReasonWindowFull, out)
 			return
 		}
 		p.Counters.Submitted += uint64(values)
 	case p.phase == following && p.leader != 0:
-		p.busy(m.From, &first, ReasonNotLeader, out)
+		p.busy(from, &first, ReasonNotLeader, out)
 	default:
-		p.busy(m.From, &first, ReasonNoLeader, out)
+		p.busy(from, &first, ReasonNoLeader, out)
 	}
+}
+
+// onSubmitPart keeps a piece of a client's value and queues the value with the last of them. Where nothing can come of it, the first piece is
+// answered for all of them.
+func (p *Proposer) onSubmitPart(m *Message, out *Outbox) {
+	first := Value{Client: m.Client, Sequence: m.Sequence}
+	reason := ReasonNone
+	switch {
+	case int(m.Total) > valueHeaderSize+largestValue(p.cfg.MTU, p.cfg.MaxValue):
+		reason = ReasonMalformed
+	case p.stopped:
+		reason = ReasonStopped
+	case p.phase == following && p.leader != 0:
+		reason = ReasonNotLeader
+	case p.phase != leading:
+		reason = ReasonNoLeader
+	}
+	if reason != ReasonNone {
+		if m.Offset == 0 {
+			p.busy(m.From, &first, reason, out)
+		}
+		return
+	}
+	batch, done := p.submits.add(uint64(m.Client), m.Sequence, m)
+	if !done {
+		return
+	}
+	var v Value
+	if rest, ok := NextValue(batch, &v); !ok || len(rest) > 0 || v.Client != m.Client || v.Sequence != m.Sequence {
+		p.busy(m.From, &first, ReasonMalformed, out)
+		return
+	}
+	p.onSubmit(m.From, batch, out)
 }
 
 // refuseQueued empties the queue of a proposer that leads no more, and tells each node whose values were in it once, so that none waits
@@ -71,6 +104,7 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 		return
 	}
 	p.leases.renew(now, m, out)
+	p.takeBack(m.From, out)
 	if m.Flags&FlagGap != 0 {
 		p.onGap(now, m.Instance, out)
 	}
@@ -95,7 +129,7 @@ func (p *Proposer) onGap(now Time, i Instance, out *Outbox) {
 }
 
 // onRefused notes an acceptor that cannot vote. Once no quorum can be made of the others, the cluster has stopped for good.
-func (p *Proposer) onRefused(m *Message, out *Outbox) {
+func (p *Proposer) onRefused(now Time, m *Message, out *Outbox) {
 	k := p.acceptor.of(m.From)
 	if k < 0 {
 		return
@@ -111,6 +145,7 @@ func (p *Proposer) onRefused(m *Message, out *Outbox) {
 		out.event(Event{Kind: EventAmnesia, Node: m.From})
 		p.countVoters(out)
 	case ReasonStoreFull:
+		p.slow.full = now
 		if p.full != p.low+1 { // once for each low watermark: every retry is refused likewise
 			p.full = p.low + 1
 			out.event(Event{Kind: EventStoreFull, Node: m.From, Instance: m.Instance})
@@ -150,6 +185,11 @@ func (p *Proposer) countVoters(out *Outbox) {
 
 // Leading tells whether this proposer believes that it leads, and by which ballot. It is no permit to read.
 func (p *Proposer) Leading() (Ballot, bool) { return p.ballot, p.phase == leading }
+
+// Fragments tells what became of fragments: of submitted values, and of those fetched after phase 1.
+func (p *Proposer) Fragments() (submitted, fetched FragmentCounters) {
+	return p.submits.Counters, p.stored.Counters
+}
 
 // Leader is the node that leads as far as this proposer knows, 0 unknown.
 func (p *Proposer) Leader() NodeID { return p.leader }

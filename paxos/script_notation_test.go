@@ -33,7 +33,12 @@ func parseMessage(line string) (m Message, err error) {
 	if m.Kind == 0 {
 		return m, fmt.Errorf("no kind %s", words[1])
 	}
+	piece := ""
 	for _, w := range words[2:] {
+		if text, ok := strings.CutPrefix(w, "piece="); ok {
+			piece = text
+			continue
+		}
 		if flag, ok := flagNames[w]; ok {
 			m.Flags |= flag
 			continue
@@ -43,10 +48,32 @@ func parseMessage(line string) (m Message, err error) {
 			return m, fmt.Errorf("%s: %w", w, err)
 		}
 	}
-	if m.Kind == KindAccept || m.Kind == KindStored {
+	if m.Kind == KindAccept || m.Kind == KindStored || m.Kind == KindSubmitPart {
 		m.Total = uint32(len(m.Data))
 	}
+	if piece != "" {
+		return m, cutPiece(&m, piece)
+	}
 	return m, nil
+}
+
+// cutPiece leaves of a message's batch what "64+128" says: 128 bytes from byte 64 on; "64+128/999" lies about the length of the whole.
+func cutPiece(m *Message, text string) error {
+	text, total, lies := strings.Cut(text, "/")
+	var at, n int
+	if _, err := fmt.Sscanf(text, "%d+%d", &at, &n); err != nil || at+n > len(m.Data) {
+		return fmt.Errorf("piece=%s of %d bytes", text, len(m.Data))
+	}
+	if m.Kind == KindSubmitPart {
+		var v Value
+		NextValue(m.Data, &v)
+		m.Client, m.Sequence = v.Client, v.Sequence
+	}
+	m.Offset, m.Data = uint32(at), m.Data[at:at+n]
+	if lies {
+		m.Total = uint32(nodeOf(total))
+	}
+	return nil
 }
 
 func parseField(m *Message, key, value string) (err error) {
@@ -108,7 +135,8 @@ func parseBallot(text string) (Ballot, error) {
 	return MakeBallot(round, node), err
 }
 
-// parseBatch reads "9:1:x,9:2/2:y": client, sequence, after a slash the oldest unanswered one (1 if not said), bytes. "-" is a no-op.
+// parseBatch reads "9:1:x,9:2/2:y": client, sequence, after a slash the oldest unanswered one (1 if not said), bytes, "x*900" for 900 of them. "-" is
+// a no-op.
 func parseBatch(text string) (b []byte, err error) {
 	if text == "-" {
 		return nil, nil
@@ -119,6 +147,9 @@ func parseBatch(text string) (b []byte, err error) {
 			return nil, fmt.Errorf("want CLIENT:SEQUENCE:BYTES")
 		}
 		v := Value{Node: 50, Oldest: 1, Data: []byte(parts[2])}
+		if of, times, ok := strings.Cut(parts[2], "*"); ok {
+			v.Data = []byte(strings.Repeat(of, int(nodeOf(times))))
+		}
 		sequence, oldest, found := strings.Cut(parts[1], "/")
 		v.Client, v.Sequence = ClientID(nodeOf(parts[0])), uint64(nodeOf(sequence))
 		if found {
@@ -198,7 +229,12 @@ func formatMessage(m *Message) string {
 	case KindPreempted:
 		field("promised=%v instance=%d", m.Promised, m.Instance)
 	case KindAccept, KindStored:
-		field("instance=%d low=%d batch=%s", m.Instance, m.Low, formatBatch(m.Data))
+		field("instance=%d low=%d", m.Instance, m.Low)
+		if whole(m) {
+			field("batch=%s", formatBatch(m.Data))
+		} else {
+			field("piece=%d+%d/%d", m.Offset, len(m.Data), m.Total)
+		}
 	case KindAccepted:
 		field("votes=%s", formatRanges(m.Data))
 	case KindHeartbeat:
@@ -243,9 +279,17 @@ func formatBatch(b []byte) string {
 		if b, ok = NextValue(b, &v); !ok {
 			return "?"
 		}
-		words = append(words, fmt.Sprintf("%d:%d:%s", v.Client, v.Sequence, v.Data))
+		words = append(words, fmt.Sprintf("%d:%d:%s", v.Client, v.Sequence, formatBytes(v.Data)))
 	}
 	return strings.Join(words, ",")
+}
+
+// formatBytes writes a long value of one byte as "x*900".
+func formatBytes(b []byte) string {
+	if n := len(b); n > 40 && strings.Count(string(b), string(b[:1])) == n {
+		return fmt.Sprintf("%c*%d", b[0], n)
+	}
+	return string(b)
 }
 
 func formatRanges(b []byte) string {

@@ -34,7 +34,7 @@ func newSteady(tb testing.TB, perSubmit, size int, batch BatchMode) *steady {
 	}
 	s.proposer = NewProposer(ProposerConfig{
 		ID: 4, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 21, QueueBytes: 1 << 18, InFlight: 512, MTU: 1500, Batch: batch, Heartbeat: 1e6,
-		Retry: 1e7, LeaderTimeout: 1e9, Lease: 1e9, Seed: 1,
+		Retry: 1e7, LeaderTimeout: 1e9, Lease: 1e9, SlowAfter: 1e9, Seed: 1,
 	}, 0)
 	s.proposer.GrantRounds(1, 100)
 	s.learner = NewLearner(LearnerConfig{
