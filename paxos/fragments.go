@@ -38,8 +38,8 @@ func largestBatch(mtu, maxValue int) int {
 	return max(room(KindAccept, mtu), valueHeaderSize+min(maxValue, MaxValueBytes))
 }
 
-// largestValue is the largest value of a cluster: as its file says, or, where that is 0, what fits a frame.
-func largestValue(mtu, maxValue int) int {
+// LargestValue is the largest value of a cluster: as its file says, or, where that is 0, what fits a frame.
+func LargestValue(mtu, maxValue int) int {
 	if maxValue == 0 {
 		return MaxValue(mtu)
 	}

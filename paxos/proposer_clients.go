@@ -7,7 +7,7 @@ import "fmt"
 // onSubmit queues the values of a client, or says why not. Nothing is half taken.
 func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) {
 	var v Value
-	values, first, most := 0, Value{}, largestValue(p.cfg.MTU, p.cfg.MaxValue)
+	values, first, most := 0, Value{}, LargestValue(p.cfg.MTU, p.cfg.MaxValue)
 	for rest := batch; len(rest) > 0; values++ {
 		var ok bool
 		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > most {
@@ -42,7 +42,7 @@ func (p *Proposer) onSubmitPart(m *Message, out *Outbox) {
 	first := Value{Client: m.Client, Sequence: m.Sequence}
 	reason := ReasonNone
 	switch {
-	case int(m.Total) > valueHeaderSize+largestValue(p.cfg.MTU, p.cfg.MaxValue):
+	case int(m.Total) > valueHeaderSize+LargestValue(p.cfg.MTU, p.cfg.MaxValue):
 		reason = ReasonMalformed
 	case p.stopped:
 		reason = ReasonStopped

@@ -60,6 +60,7 @@ func (c *Client) turnTo(leader paxos.NodeID) bool {
 
 func (c *Client) tick() {
 	c.register()
+	c.sendWaiting()
 	if c.now >= c.resendAt {
 		c.resendAt = never
 		if c.scan(c.refusedAt) {
@@ -102,7 +103,7 @@ func (c *Client) Leave(out *paxos.Outbox) {
 	out.Send(paxos.KindDelete, c.cfg.Learners[c.learner]).Flags = paxos.FlagClient
 }
 
-// scan sends again what is unanswered and was sent last at until or before, a bounded number at once, and tells whether there is more.
+// scan sends again what is unanswered and was sent last at until or before, a bounded number of frames at once, and tells whether there is more.
 func (c *Client) scan(until paxos.Time) (more bool) {
 	const most = 512
 	n, worst := 0, 0
@@ -113,12 +114,12 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 		}
 		for q := e.oldest; q < e.next && n < most; q++ {
 			p := &e.ring[q%uint64(len(e.ring))]
-			if p.sequence == 0 || p.sent > until {
+			if p.sequence == 0 || p.sent > until || p.waits {
 				continue
 			}
 			worst = max(worst, p.sends)
 			c.Counters.Retries++
-			n++
+			n += paxos.SubmitFrames(c.cfg.MTU, p.length)
 			c.send(e, p)
 		}
 	}
@@ -128,7 +129,7 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 	if worst >= 3 && c.now-c.quietSince >= 3*c.cfg.Retry && c.now >= c.nextTurn {
 		c.turnAway()
 	}
-	return n == most
+	return n >= most
 }
 
 // turnAway tries others in turn: now the next proposer, now the next learner. Each gets time to answer.

@@ -95,6 +95,8 @@ func (f *File) readTop(t *table) {
 	word(t, "idle", &f.Idle)
 	number(t, "window", spanWindow, &f.Window)
 	number(t, "value_bytes", spanValueBytes, &f.ValueBytes)
+	number(t, "max_value", spanMaxValue, &f.MaxValue)
+	word(t, "slow_learner", &f.SlowLearner)
 	if word(t, "verbosity", &f.Verbosity) && f.Verbosity == "" {
 		t.fault("verbosity", "%v", checkWord("verbosity", "", verbosities))
 	}

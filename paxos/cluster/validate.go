@@ -22,6 +22,7 @@ var (
 	spanMTU        = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
 	spanWindow     = span{lo: 1 << 6, hi: 1 << 24}
 	spanValueBytes = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
+	spanMaxValue   = span{lo: 1, hi: 1 << 16, zero: true}
 	spanID         = span{lo: 1, hi: MaxNodes - 1}
 	spanQueue      = span{lo: 0, hi: 1023}
 	spanCore       = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
@@ -70,6 +71,7 @@ var (
 	modes       = []Mode{ModeAuto, ModeZeroCopy, ModeCopy}
 	batches     = []Batch{BatchInstance, BatchFrame, BatchOff}
 	idles       = []Idle{IdleAuto, IdleSpin, IdleYield, IdleBackoff, IdleBlock}
+	slows       = []SlowLearner{SlowHold, SlowDrop}
 	verbosities = []string{"quiet", "error", "info", "debug"}
 )
 
@@ -126,6 +128,7 @@ func (f *File) checkWords() error {
 		{"batch", checkWord("batch", f.Batch, batches)},
 		{"storage", checkWord("storage", f.Storage, []Storage{StorageMemory})},
 		{"idle", checkWord("idle", f.Idle, idles)},
+		{"slow_learner", checkWord("slow_learner", f.SlowLearner, slows)},
 		{"verbosity", verbosity},
 	})
 }
@@ -143,7 +146,22 @@ func (f *File) checkNumbers() error {
 		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
 		{"window", checkPowerOfTwo("window", f.Window, spanWindow)},
 		{"value_bytes", checkPowerOfTwo("value_bytes", f.ValueBytes, spanValueBytes)},
+		{"max_value", spanMaxValue.check("max_value", f.MaxValue)},
+		{"value_bytes", f.checkRing()},
 	})
+}
+
+// checkRing holds rings of values to a size that takes several of the largest.
+func (f *File) checkRing() error {
+	const valueHeader = 24 // of paxos/PROTOCOL.md
+	least := int64(1)
+	for least < 4*(f.MaxValue+valueHeader) {
+		least *= 2
+	}
+	if f.ValueBytes < least {
+		return fmt.Errorf("value_bytes %d is too little for values of %d bytes (max_value): write at least %d", f.ValueBytes, f.MaxValue, least)
+	}
+	return nil
 }
 
 func checkPowerOfTwo(key string, v int64, s span) error {
@@ -164,7 +182,7 @@ func checkPowerOfTwo(key string, v int64, s span) error {
 func (t *Timing) fields() []timingField {
 	return []timingField{
 		{"heartbeat", &t.Heartbeat}, {"retry", &t.Retry}, {"lease", &t.Lease},
-		{"leader_timeout", &t.LeaderTimeout}, {"client_retry", &t.ClientRetry},
+		{"leader_timeout", &t.LeaderTimeout}, {"client_retry", &t.ClientRetry}, {"slow_after", &t.SlowAfter},
 	}
 }
 
