@@ -136,5 +136,130 @@ func TestLargeValues(t *testing.T) {
 			}
 		})
 		b.settle(100)
+		var all FragmentCounters
+		for _, l := range b.learners {
+			all.Assembled += l.Fragments().Assembled
+			all.Malformed += l.Fragments().Malformed
+		}
+		for _, a := range b.acceptors {
+			all.Assembled += a.Fragments().Assembled
+			all.Malformed += a.Fragments().Malformed
+		}
+		if all.Malformed > 0 || all.Assembled < 20*uint64(len(b.learners)+1) {
+			b.fatalf("fragments: %+v", all)
+		}
+	}
+}
+
+// Steady state with fragments allocates nothing, on any role.
+func TestFragmentsAllocateNothing(t *testing.T) {
+	s := newSteady(t, 1, 20_000, BatchInstance)
+	before := s.learner.count
+	if n := testing.AllocsPerRun(500, func() { s.cycle(t, true) }); n != 0 {
+		t.Errorf("%v allocations a cycle", n)
+	}
+	if done := s.learner.count - before; done < 450 || s.learner.Counters.Repeats != 0 || s.learner.Fragments().Assembled < 450 {
+		t.Errorf("%d values delivered, %d repeats: that is no steady state", done, s.learner.Counters.Repeats)
+	}
+}
+
+// An acceptor tells a bounded number of frames of values in a step, whoever asks, and all of a value or nothing. Votes are not held up by it. The
+// same askers get on: each step tells something.
+func TestRepairHasABudget(t *testing.T) {
+	for _, size := range []int{100, 12_000} {
+		s := newSteady(t, 1, size, BatchInstance)
+		a, out := s.acceptors[0], NewOutbox()
+		frames := frameCount(KindStored, 1500, size+ValueOverhead)
+		var in []Message
+		for range 30 {
+			in = append(in, Message{Kind: KindRepeat, From: 5, Instance: a.low, Until: a.high, Flags: FlagValues})
+		}
+		batch := make([]byte, 64)
+		in = append(in, Message{Kind: KindAccept, From: 4, FromIncarnation: 1, Ballot: s.proposer.ballot, Instance: a.high, Low: a.low, Total: 64, Data: batch})
+		if a.Step(s.now, in, out); out.Dropped != 0 {
+			t.Fatalf("%d messages dropped", out.Dropped)
+		}
+		told, voted := 0, false
+		for _, m := range out.After {
+			switch m.Kind {
+			case KindStored:
+				told++
+			case KindAccepted:
+				voted = true
+			}
+		}
+		if told > repeatFrames || told < repeatFrames-frames || told%frames != 0 || !voted || a.Counters.Deferred == 0 {
+			t.Errorf("%d bytes: %d frames told of at most %d, %d a value; voted: %v; %d deferred", size, told, repeatFrames, frames, voted, a.Counters.Deferred)
+		}
+	}
+}
+
+// repairRate is how many instances a learner that missed everything gets in a second of virtual time, and in how many frames, when an answer takes
+// half a millisecond: one acceptor that tells, one that votes, nothing else on the wire.
+func repairRate(tb testing.TB, size, instances int) (perSecond float64, repeats uint64) {
+	members := Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4}, Learners: []NodeID{5}}
+	out := NewOutbox()
+	var acceptors [3]*Acceptor
+	batch := make([]byte, ValueOverhead+size)
+	for k := range acceptors {
+		acceptors[k] = NewAcceptor(AcceptorConfig{
+			ID: NodeID(k + 1), Members: members, Window: 1 << 13, ValueBytes: 1 << 27, MTU: 1500, MaxValue: MaxValueBytes, Aggregate: true,
+		})
+		for i := range instances {
+			PutValue(batch, 0, &Value{Client: 9, Sequence: uint64(i + 1), Oldest: max(1, uint64(i)-500), Node: 50, Data: make([]byte, size)})
+			out.Reset()
+			for at, most := 0, pieceSize(KindAccept, 1500); at < len(batch); at += most {
+				data := batch[at:min(at+most, len(batch))]
+				if len(batch) <= room(KindAccept, 1500) {
+					data = batch
+				}
+				acceptors[k].Step(0, []Message{{Kind: KindAccept, From: 4, Ballot: MakeBallot(1, 4), Instance: Instance(i), Offset: uint32(at),
+					Total: uint32(len(batch)), Data: data}}, out)
+			}
+		}
+	}
+	l := NewLearner(LearnerConfig{
+		ID: 5, Members: members, Window: 1 << 13, ValueBytes: 1 << 23, MTU: 1500, MaxValue: MaxValueBytes, Lease: 1e9, Retry: 1e7, Repair: 25e5,
+	}, 0)
+	var learnerOut Outbox = *NewOutbox()
+	l.Step(0, []Message{{Kind: KindHeartbeat, From: 4, Ballot: MakeBallot(1, 4), High: Instance(instances)}}, &learnerOut)
+	const trip = Time(500_000)
+	now := Time(0)
+	for in := []Message(nil); l.next < Instance(instances); now += trip {
+		learnerOut.Reset()
+		if l.Step(now, in, &learnerOut); now > 100e9 {
+			tb.Fatalf("%d of %d instances after 100 s", l.next, instances)
+		}
+		in = in[:0]
+		for k, a := range acceptors {
+			var asks []Message
+			for _, m := range learnerOut.Now {
+				if m.Kind == KindRepeat && m.To == NodeID(k+1) {
+					m.From = 5
+					asks = append(asks, m)
+				}
+			}
+			out.Reset()
+			a.Step(now, asks, out)
+			for _, m := range out.After {
+				m.From, m.Data = NodeID(k+1), bytes.Clone(m.Data)
+				in = append(in, m)
+			}
+		}
+	}
+	return float64(instances) / (float64(now) / 1e9), l.Counters.Repeats
+}
+
+// Repair goes at the pace of answers: a burst of frames a round trip, whatever the size of the values. (Kernel Paxos repaired 110 instances a second.)
+func TestRepairGoesAtThePaceOfAnswers(t *testing.T) {
+	for _, c := range []struct {
+		size, instances int
+		least           float64
+	}{{64, 8000, 100_000}, {1300, 4000, 100_000}, {65536, 500, 5000}} {
+		rate, repeats := repairRate(t, c.size, c.instances)
+		t.Logf("values of %d bytes: %.0f instances/s at a round trip of 0.5 ms, %d ranges asked for", c.size, rate, repeats)
+		if rate < c.least {
+			t.Errorf("values of %d bytes: %.0f instances/s in virtual time, want at least %.0f", c.size, rate, c.least)
+		}
 	}
 }

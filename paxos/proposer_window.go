@@ -122,13 +122,14 @@ func (p *Proposer) onAccepted(now Time, m *Message, out *Outbox) {
 			s.votes |= 1 << k
 			if bits.OnesCount8(s.votes) >= p.quorum {
 				s.state = slotChosen
+				frames := p.frames(int(s.length))
 				p.unchosen--
-				p.extra -= p.frames(int(s.length)) - 1
+				p.extra -= frames - 1
 				p.Counters.Chosen++
 				if s.again {
-					p.pace.chosen(0)
+					p.pace.chosen(frames, 0)
 				} else {
-					p.pace.chosen(now - s.sent)
+					p.pace.chosen(frames, now-s.sent)
 				}
 			}
 		}
