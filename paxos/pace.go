@@ -36,6 +36,9 @@ func (p *pace) chosen(frames int, trip Time) {
 	p.doubled = 0
 	if trip > 0 {
 		p.trip += (trip - p.trip) / 8
+	} else if frames > 1 {
+		// Of many frames one is lost so often that hardly any trip is ever measured: one that was long must not count for ever.
+		p.trip -= p.trip / 16
 	}
 	if p.flight == p.most {
 		return

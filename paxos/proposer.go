@@ -75,6 +75,7 @@ type Proposer struct {
 	recover  Instance // recovery has begun for everything below
 	fetches  int      // frames of values asked for and not here
 	submits  fragments
+	recent   recent
 	stored   fragments
 	leases   leases
 	learner  places
@@ -133,6 +134,7 @@ type ProposerCounters struct {
 	Noops      uint64 // instances proposed with nothing, to fill holes
 	Chosen     uint64 // instances
 	Retries    uint64 // accepts sent again
+	Copies     uint64 // fragments of submitted values dropped: the value was under way
 	Prepares   uint64 // phases 1 begun
 	Preempted  uint64 // times that a higher ballot ended a phase
 	Fetched    uint64 // values fetched after phase 1
@@ -159,6 +161,7 @@ func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 		values:   newByteRing(cfg.ValueBytes),
 		queue:    newQueue(cfg.QueueBytes),
 		submits:  newFragments(cfg.MTU, largest),
+		recent:   newRecent(),
 		stored:   newFragments(cfg.MTU, largest),
 		leases:   newLeases(),
 		pace:     newPace(cfg.InFlight),
@@ -182,7 +185,7 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 		case KindSubmit:
 			p.onSubmit(m.From, m.Data, out)
 		case KindSubmitPart:
-			p.onSubmitPart(m, out)
+			p.onSubmitPart(now, m, out)
 		case KindAccepted:
 			p.onAccepted(now, m, out)
 		case KindPromise:

@@ -5,14 +5,14 @@ import "fmt"
 // What a proposer has to do with clients, learners and acceptors besides the two phases.
 
 // onSubmit queues the values of a client, or says why not. Nothing is half taken.
-func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) {
+func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) (queued bool) {
 	var v Value
 	values, first, most := 0, Value{}, LargestValue(p.cfg.MTU, p.cfg.MaxValue)
 	for rest := batch; len(rest) > 0; values++ {
 		var ok bool
 		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > most {
 			p.busy(from, &first, ReasonMalformed, out)
-			return
+			return false
 		}
 		if values == 0 {
 			first = v
@@ -20,25 +20,27 @@ func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) {
 	}
 	switch {
 	case values == 0:
-		return
+		return false
 	case p.stopped:
 		p.busy(from, &first, ReasonStopped, out)
 	case p.phase == leading:
 		if !p.queue.put(batch) {
 			p.busy(from, &first, ReasonWindowFull, out)
-			return
+			return false
 		}
 		p.Counters.Submitted += uint64(values)
+		return true
 	case p.phase == following && p.leader != 0:
 		p.busy(from, &first, ReasonNotLeader, out)
 	default:
 		p.busy(from, &first, ReasonNoLeader, out)
 	}
+	return false
 }
 
 // onSubmitPart keeps a piece of a client's value and queues the value with the last of them. Where nothing can come of it, the first piece is
 // answered for all of them.
-func (p *Proposer) onSubmitPart(m *Message, out *Outbox) {
+func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
 	first := Value{Client: m.Client, Sequence: m.Sequence}
 	reason := ReasonNone
 	switch {
@@ -57,6 +59,10 @@ func (p *Proposer) onSubmitPart(m *Message, out *Outbox) {
 		}
 		return
 	}
+	if p.underWay(now, m.Client, m.Sequence) {
+		p.Counters.Copies++
+		return
+	}
 	batch, done := p.submits.add(uint64(m.Client), m.Sequence, m)
 	if !done {
 		return
@@ -66,7 +72,9 @@ func (p *Proposer) onSubmitPart(m *Message, out *Outbox) {
 		p.busy(m.From, &first, ReasonMalformed, out)
 		return
 	}
-	p.onSubmit(m.From, batch, out)
+	if p.onSubmit(m.From, batch, out) {
+		p.recent.queued(v.Client, v.Sequence)
+	}
 }
 
 // refuseQueued empties the queue of a proposer that leads no more, and tells each node whose values were in it once, so that none waits
@@ -89,6 +97,7 @@ func (p *Proposer) refuseQueued(out *Outbox) {
 		}
 	}
 	p.queue.clear()
+	p.recent.clear()
 }
 
 func (p *Proposer) busy(to NodeID, first *Value, reason Reason, out *Outbox) {

@@ -11,6 +11,9 @@ func (p *Proposer) pump(now Time, out *Outbox) {
 		if !p.mayShow(len(batch), out) || !p.propose(now, p.next, batch, out) {
 			return
 		}
+		if len(batch) > room(KindAccept, p.cfg.MTU) {
+			p.recent.proposed(batch, p.next)
+		}
 		p.queue.taken(len(batch))
 		p.next++
 	}

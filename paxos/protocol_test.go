@@ -153,7 +153,7 @@ func TestProtocolPageNumbers(t *testing.T) {
 		"MaxNodes": MaxNodes, "MaxAcceptors": MaxAcceptors, "MaxRound": MaxRound, "MaxInstance": uint64(MaxInstance), "MaxSequence": MaxSequence,
 		"SessionSpan": SessionSpan, "MaxSessions": MaxSessions, "SessionIdle": SessionIdle,
 		"FrameHeaderSize": FrameHeaderSize, "AcceptOverhead": AcceptOverhead,
-		"ValueOverhead": ValueOverhead, "MinMTU": MinMTU, "MaxMTU": MaxMTU,
+		"ValueOverhead": ValueOverhead, "MaxValueBytes": MaxValueBytes, "FragmentUnit": FragmentUnit, "MinMTU": MinMTU, "MaxMTU": MaxMTU,
 	}
 	for _, row := range protocolTable(t, "limit | value") {
 		if row[1] != fmt.Sprint(limits[row[0]]) {

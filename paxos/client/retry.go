@@ -114,7 +114,7 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 		}
 		for q := e.oldest; q < e.next && n < most; q++ {
 			p := &e.ring[q%uint64(len(e.ring))]
-			if p.sequence == 0 || p.sent > until || p.waits {
+			if p.sequence == 0 || p.sent > until || p.waits || c.rests(p, until) {
 				continue
 			}
 			worst = max(worst, p.sends)
