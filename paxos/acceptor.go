@@ -257,9 +257,6 @@ func (a *Acceptor) Low() Instance { return a.low }
 // High is the instance above the highest accepted one.
 func (a *Acceptor) High() Instance { return a.high }
 
-// Fragments tells what became of fragments of values.
-func (a *Acceptor) Fragments() FragmentCounters { return a.pieces.Counters }
-
 // Amnesia tells whether the acceptor does not vote because it restarted without its promises.
 func (a *Acceptor) Amnesia() bool { return a.cfg.Amnesia }
 

@@ -206,3 +206,14 @@ func (f *fragments) clear() {
 		f.sets[at].begun = 0
 	}
 }
+
+// Fragments tells what became of fragments of values.
+func (a *Acceptor) Fragments() FragmentCounters { return a.pieces.Counters }
+
+// Fragments tells what became of fragments of values.
+func (l *Learner) Fragments() FragmentCounters { return l.pieces.Counters }
+
+// Fragments tells what became of fragments: of submitted values, and of those fetched after phase 1.
+func (p *Proposer) Fragments() (submitted, fetched FragmentCounters) {
+	return p.submits.Counters, p.stored.Counters
+}

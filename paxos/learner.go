@@ -388,9 +388,6 @@ func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
 // High is the instance above the highest that the learner has heard of.
 func (l *Learner) High() Instance { return l.high }
 
-// Fragments tells what became of fragments of values.
-func (l *Learner) Fragments() FragmentCounters { return l.pieces.Counters }
-
 // Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
 func (l *Learner) Behind() bool { return l.state.behind(l) }
 func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }

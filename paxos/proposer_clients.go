@@ -195,11 +195,6 @@ func (p *Proposer) countVoters(out *Outbox) {
 // Leading tells whether this proposer believes that it leads, and by which ballot. It is no permit to read.
 func (p *Proposer) Leading() (Ballot, bool) { return p.ballot, p.phase == leading }
 
-// Fragments tells what became of fragments: of submitted values, and of those fetched after phase 1.
-func (p *Proposer) Fragments() (submitted, fetched FragmentCounters) {
-	return p.submits.Counters, p.stored.Counters
-}
-
 // Leader is the node that leads as far as this proposer knows, 0 unknown.
 func (p *Proposer) Leader() NodeID { return p.leader }
 
