@@ -43,6 +43,7 @@ type Acceptor struct {
 	leases   leases
 	learner  places
 	proposer places
+	heard    hearing
 	votes    accumulator
 	pieces   fragments
 	told     repeats
@@ -61,6 +62,7 @@ type AcceptorCounters struct {
 	Prepares    uint64 // answered with a promise
 	Accepts     uint64 // voted for, first time
 	Again       uint64 // voted for again: a retry, or the same value at a higher ballot
+	Probes      uint64 // of followers, answered
 	Preempted   uint64 // refused: a higher ballot is promised
 	BelowLow    uint64 // refused: trimmed
 	OutOfWindow uint64 // refused: beyond the window
@@ -118,11 +120,13 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 		m := &in[i]
 		switch m.Kind {
 		case KindAccept:
-			a.onAccept(m, out)
+			a.onAccept(now, m, out)
 		case KindPrepare:
 			a.onPrepare(m, out)
 		case KindHeartbeat:
-			a.trim(m.Low)
+			a.onHeartbeat(now, m, out)
+		case KindProbe:
+			a.onProbe(now, m, out)
 		case KindRepeat:
 			a.onRepeat(m, out)
 		case KindHi:
@@ -139,7 +143,7 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 // Tick lets leases run out when nothing arrives.
 func (a *Acceptor) Tick(now Time, out *Outbox) { a.leases.expire(now, out) }
 
-func (a *Acceptor) onAccept(m *Message, out *Outbox) {
+func (a *Acceptor) onAccept(now Time, m *Message, out *Outbox) {
 	switch {
 	case a.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From:
 		return // somebody else's ballot
@@ -153,6 +157,9 @@ func (a *Acceptor) onAccept(m *Message, out *Outbox) {
 		a.Counters.Preempted++
 		a.preempt(m, out)
 		return
+	}
+	a.heard = hearing{leader: m.Ballot, at: now}
+	switch {
 	case m.Instance < a.low:
 		a.Counters.BelowLow++
 		if m.Offset == 0 {
@@ -193,7 +200,7 @@ func (a *Acceptor) onFragment(m *Message, out *Outbox) {
 		return
 	}
 	a.pieces.outdate(uint64(a.low), uint64(a.promised))
-	value, done := a.pieces.add(uint64(m.Instance), uint64(m.Ballot), m)
+	value, done := a.pieces.add(acceptName(m), m)
 	if !done {
 		return
 	}

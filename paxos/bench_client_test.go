@@ -34,6 +34,12 @@ func numberOf(c ClientID, sequence uint64) uint64 {
 
 func (b *bench) client(in []Message) {
 	for _, m := range in {
+		if m.Kind == KindSession {
+			if Status(m.Offset) != StatusOpened || b.opened[m.Client] != 0 && b.opened[m.Client] != m.Total {
+				b.fatalf("session %d: %v in generation %d, was %d", m.Client, Status(m.Offset), m.Total, b.opened[m.Client])
+			}
+			b.opened[m.Client] = m.Total
+		}
 		if m.Kind != KindReply {
 			continue
 		}
@@ -48,23 +54,30 @@ func (b *bench) client(in []Message) {
 	}
 }
 
-// submit sends the nth value to every proposer.
+// submit sends the nth value to every proposer; where its session is not open yet, the open.
 func (b *bench) submit(n uint64) {
 	c, sequence := nameOf(n)
+	if b.opened[c] == 0 {
+		b.put(&Value{Client: c, Kind: ValueOpen, Node: benchClient, Data: le.AppendUint64(nil, uint64(c))})
+		return
+	}
 	oldest := uint64(1)
 	for oldest < sequence && b.replied[numberOf(c, oldest)] {
 		oldest++
 	}
-	v := Value{Client: c, Sequence: sequence, Oldest: oldest, Node: benchClient, Data: b.valueOf(n)}
+	b.put(&Value{Client: c, Sequence: sequence, Oldest: oldest, Generation: b.opened[c], Node: benchClient, Data: b.valueOf(n)})
+}
+
+func (b *bench) put(v *Value) {
 	buf := make([]byte, ValueOverhead+len(v.Data))
-	PutValue(buf, 0, &v)
+	PutValue(buf, 0, v)
 	for _, id := range b.members.Proposers {
 		if len(v.Data) <= MaxValue(benchMTU) {
 			b.send(benchClient, &Message{Kind: KindSubmit, To: id, Data: buf})
 			continue
 		}
 		b.parts.Reset()
-		b.parts.SendParts(id, benchMTU, &v, buf)
+		b.parts.SendParts(id, benchMTU, v, buf)
 		for i := range b.parts.Now {
 			b.send(benchClient, &b.parts.Now[i])
 		}
@@ -111,6 +124,7 @@ func (b *bench) settle(n int) {
 	b.t.Helper()
 	b.loss, b.dup = 0, 0
 	b.cut = [MaxNodes]bool{}
+	b.paused, b.drops = [MaxNodes]Time{}, nil
 	var first *Learner
 	if !b.run(4e9, func() bool {
 		for i, id := range b.members.Learners {

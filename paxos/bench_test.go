@@ -22,7 +22,10 @@ type bench struct {
 	wire      []packet
 	loss, dup float64
 	cut       [MaxNodes]bool // partitioned off: talks to nobody
+	paused    [MaxNodes]Time // its loop does not run before; what it is sent waits
+	drops     func(from NodeID, m *Message) bool
 	replied   map[uint64]bool
+	opened    map[ClientID]uint32 // the generation of each session of the client
 	rounds    uint64
 	cfg       benchConfig
 	events    []string
@@ -63,6 +66,7 @@ func newBench(t testing.TB, seed int64, c benchConfig) *bench {
 	b := &bench{
 		t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), cfg: c, acceptors: map[NodeID]*Acceptor{}, proposers: map[NodeID]*Proposer{},
 		learners: map[NodeID]*Learner{}, outs: map[NodeID]*Outbox{}, inc: map[NodeID]Incarnation{}, replied: map[uint64]bool{}, rounds: 1,
+		opened: map[ClientID]uint32{},
 	}
 	id := NodeID(1)
 	for _, r := range []struct {
@@ -159,7 +163,7 @@ func (b *bench) run(limit Time, done func() bool) bool {
 		}
 		rest := b.wire[:0]
 		for _, p := range b.wire {
-			if p.at > b.now {
+			if p.at > b.now || b.paused[p.to] > b.now {
 				rest = append(rest, p)
 			} else if !b.cut[p.to] {
 				inboxes[p.to] = b.decode(inboxes[p.to], p)
@@ -191,6 +195,9 @@ type stepper interface {
 }
 
 func (b *bench) step(id NodeID, s stepper, in []Message) {
+	if b.paused[id] > b.now {
+		return
+	}
 	out := b.outs[id]
 	out.Reset()
 	s.Step(b.now, in, out)
@@ -206,6 +213,9 @@ func (b *bench) step(id NodeID, s stepper, in []Message) {
 }
 
 func (b *bench) send(from NodeID, m *Message) {
+	if b.drops != nil && b.drops(from, m) {
+		return
+	}
 	var w FrameWriter
 	buf := make([]byte, FrameHeaderSize+EncodedSize(m))
 	if len(buf) > benchMTU {

@@ -29,9 +29,11 @@
 //	frame.go, codec.go, entries.go         frames, messages, batches and lists on the wire
 //	outbox.go                              what a step wants done
 //	proposer.go, _clients, _window, _lead  queue and Busy; phase 2; phase 1, recovery, heartbeats
-//	acceptor.go, _store, _tell             votes; the values kept; promises, repeats, registrations
-//	learner.go, _repair, _state            counting and delivery; gaps; state from another learner
-//	replies.go, session.go                 answers to clients; exactly once
+//	proposer_detect.go, _handover          when to begin phase 1, when to stop leading; a planned handover
+//	leadership.go                          who leads since when and why, for people
+//	acceptor.go, _store, _tell, _hear      votes; the values kept; promises, repeats, registrations; which leader is heard
+//	learner.go, _clients, _repair, _state  counting and delivery; who leads, for clients; gaps; state from another learner
+//	replies.go, session.go, _table         answers to clients; exactly once; where sessions are kept
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
 //	fragments.go, recent.go, slow.go       values larger than a frame; copies of them; learners that hold a leader back
 //

@@ -3,10 +3,10 @@ package paxos
 // Values larger than a frame travel in fragments: pieces of one batch, each in a message of its own with its offset and the batch's length.
 // PROTOCOL.md, "Fragments".
 //
-// Pieces are put together by name: (instance, ballot) where a value was proposed, (client, sequence) where it is submitted. Where they come
+// Pieces are put together by name: (instance, ballot) where a value was proposed, (client, generation, sequence) where it is submitted. Where they come
 // from does not matter. A ballot names one value per instance for ever (L1): the proposer sends pieces of that value only, and an acceptor
 // tells again only what it stored as a whole; so any pieces of one name, from one node or from several, sent once or twice, are pieces of the
-// same bytes. A client's bytes are likewise the same each time that it sends them, but for the header of the value, which may name a later
+// same bytes. In one generation of its session a client's bytes are likewise the same each time that it sends them, but for the header of the value, which may name a later
 // oldest sequence; the header lies within the first piece, so it is one or the other, and either is true.
 
 const (
@@ -69,7 +69,7 @@ func (o *Outbox) SendParts(to NodeID, mtu int, v *Value, batch []byte) {
 	size := pieceSize(KindSubmitPart, mtu)
 	for at := 0; at < len(batch); at += size {
 		m := o.send(KindSubmitPart, to)
-		m.Client, m.Sequence, m.Offset, m.Total = v.Client, v.Sequence, uint32(at), uint32(len(batch))
+		m.Client, m.Sequence, m.Hash, m.Offset, m.Total = v.Client, v.Sequence, uint64(v.Generation), uint32(at), uint32(len(batch))
 		m.Data = batch[at:min(at+size, len(batch))]
 	}
 }
@@ -80,7 +80,7 @@ func whole(m *Message) bool { return m.Offset == 0 && int(m.Total) == len(m.Data
 // fragments puts values together. It holds at most fragmentSets of them half done. When one more comes, one that is of no use any more gives way,
 // else the one that was begun first: whoever wants it asks for all of it again.
 type fragments struct {
-	names [][2]uint64
+	names []fragmentName
 	sets  []fragmentSet
 	bytes []byte // a cell of most bytes for each set
 	most  int
@@ -91,6 +91,15 @@ type fragments struct {
 	least uint64 // likewise the second name
 
 	Counters FragmentCounters
+}
+
+// fragmentName is what the pieces of a value have in common: instance and ballot, or client, sequence and generation.
+type fragmentName [3]uint64
+
+func acceptName(m *Message) fragmentName { return fragmentName{uint64(m.Instance), uint64(m.Ballot)} }
+
+func submitName(c ClientID, sequence uint64, generation uint32) fragmentName {
+	return fragmentName{uint64(c), sequence, uint64(generation)}
 }
 
 type fragmentSet struct {
@@ -106,20 +115,20 @@ func newFragments(mtu, most int) fragments {
 		return fragments{}
 	}
 	return fragments{
-		names: make([][2]uint64, fragmentSets), sets: make([]fragmentSet, fragmentSets), bytes: make([]byte, fragmentSets*most), most: most,
+		names: make([]fragmentName, fragmentSets), sets: make([]fragmentSet, fragmentSets), bytes: make([]byte, fragmentSets*most), most: most,
 	}
 }
 
 // add takes a fragment of the value of that name and returns the value once all of it is there. The bytes are good until the next add.
-func (f *fragments) add(a, b uint64, m *Message) (value []byte, done bool) {
+func (f *fragments) add(name fragmentName, m *Message) (value []byte, done bool) {
 	if !f.plausible(m) {
 		f.Counters.Malformed++
 		return nil, false
 	}
 	f.Counters.Fragments++
-	at := f.find(a, b)
+	at := f.find(name)
 	if at < 0 {
-		at = f.begin(a, b, m.Total)
+		at = f.begin(name, m.Total)
 	}
 	f.last = at
 	s := &f.sets[at]
@@ -151,8 +160,7 @@ func (f *fragments) plausible(m *Message) bool {
 }
 
 // find is the set of a name, or -1.
-func (f *fragments) find(a, b uint64) int {
-	name := [2]uint64{a, b}
+func (f *fragments) find(name fragmentName) int {
 	if f.names[f.last] == name && f.sets[f.last].begun != 0 {
 		return f.last
 	}
@@ -165,7 +173,7 @@ func (f *fragments) find(a, b uint64) int {
 }
 
 // begin takes a free set, or one that gives way.
-func (f *fragments) begin(a, b uint64, total uint32) int {
+func (f *fragments) begin(name fragmentName, total uint32) int {
 	best, rank := 0, ^uint64(0)
 	for at := range f.sets {
 		r := f.sets[at].begun
@@ -180,7 +188,7 @@ func (f *fragments) begin(a, b uint64, total uint32) int {
 		f.Counters.Displaced++
 	}
 	f.begun++
-	f.names[best] = [2]uint64{a, b}
+	f.names[best] = name
 	f.sets[best] = fragmentSet{begun: f.begun, total: total, missing: total}
 	return best
 }

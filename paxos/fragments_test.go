@@ -37,7 +37,7 @@ func TestFragmentsFitTogether(t *testing.T) {
 		rng.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
 		done := map[uint64]int{}
 		for _, p := range all {
-			if got, ok := f.add(p.name, uint64(round), p.m); ok {
+			if got, ok := f.add(fragmentName{p.name, uint64(round)}, p.m); ok {
 				if done[p.name]++; !bytes.Equal(got, values[p.name]) {
 					t.Fatalf("round %d: value %d of %d bytes is not what was sent", round, p.name, len(got))
 				}
@@ -59,13 +59,13 @@ func TestFragmentsThatCannotBe(t *testing.T) {
 		m.Offset, m.Total = offset, total
 		return m
 	}
-	f.add(1, 1, pieceOf(batch, 0, 1408))
+	f.add(fragmentName{1, 1}, pieceOf(batch, 0, 1408))
 	for i, m := range []*Message{
 		lie(pieceOf(batch, 0, 64), 63, 5000), lie(pieceOf(batch, 0, 65), 64, 5000), pieceOf(batch, 64, 0), lie(pieceOf(batch, 0, 64), 4992, 5000),
 		lie(pieceOf(batch, 0, 64), 0, 5001), lie(pieceOf(batch, 0, 64), 0, 4000), lie(pieceOf(batch, 0, 64), ^uint32(63), ^uint32(0)),
 		lie(pieceOf(batch, 0, 64), 0, 0),
 	} {
-		if _, done := f.add(1, 1, m); done || f.Counters.Malformed != uint64(i+1) {
+		if _, done := f.add(fragmentName{1, 1}, m); done || f.Counters.Malformed != uint64(i+1) {
 			t.Errorf("%d: offset %d, %d bytes of %d were taken", i, m.Offset, len(m.Data), m.Total)
 		}
 	}
@@ -73,7 +73,7 @@ func TestFragmentsThatCannotBe(t *testing.T) {
 		t.Errorf("%d fragments taken", f.Counters.Fragments)
 	}
 	none := newFragments(1500, room(KindAccept, 1500))
-	if _, done := none.add(1, 1, pieceOf(batch, 0, 64)); done || none.bytes != nil || none.Counters.Malformed != 1 {
+	if _, done := none.add(fragmentName{1, 1}, pieceOf(batch, 0, 64)); done || none.bytes != nil || none.Counters.Malformed != 1 {
 		t.Error("fragments where every value fits a frame")
 	}
 }
@@ -82,26 +82,26 @@ func TestFragmentsThatCannotBe(t *testing.T) {
 func TestFragmentsGiveWay(t *testing.T) {
 	batch := make([]byte, 5000)
 	f := newFragments(1500, 5000)
-	begin := func(a, b uint64) { f.add(a, b, pieceOf(batch, 0, 1408)) }
+	begin := func(a, b uint64) { f.add(fragmentName{a, b}, pieceOf(batch, 0, 1408)) }
 	for i := range uint64(fragmentSets) {
 		begin(10+i, 5)
 	}
 	f.outdate(0, 0)
 	begin(100, 5)
-	if f.find(10, 5) >= 0 || f.find(11, 5) < 0 {
+	if f.find(fragmentName{10, 5}) >= 0 || f.find(fragmentName{11, 5}) < 0 {
 		t.Error("not the one that was begun first")
 	}
 	f.outdate(14, 0)
 	for i := range uint64(3) {
 		begin(101+i, 5)
 	}
-	if f.find(14, 5) < 0 || f.find(11, 5) >= 0 || f.find(12, 5) >= 0 || f.find(13, 5) >= 0 {
+	if f.find(fragmentName{14, 5}) < 0 || f.find(fragmentName{11, 5}) >= 0 || f.find(fragmentName{12, 5}) >= 0 || f.find(fragmentName{13, 5}) >= 0 {
 		t.Error("not those below the mark")
 	}
 	begin(110, 4)
 	f.outdate(0, 5)
 	begin(111, 5)
-	if f.find(110, 4) >= 0 || f.Counters.Displaced != 6 {
+	if f.find(fragmentName{110, 4}) >= 0 || f.Counters.Displaced != 6 {
 		t.Errorf("not the lower ballot, or %d gave way", f.Counters.Displaced)
 	}
 }

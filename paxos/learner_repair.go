@@ -67,8 +67,7 @@ func (l *Learner) onHi(now Time, m *Message, out *Outbox) {
 		return
 	}
 	l.clients.renew(now, m, out)
-	ok := out.send(KindOK, m.From)
-	ok.Flags, ok.Low = FlagClient, l.next
+	l.okClient(m.From, out)
 }
 
 // onOK notes who knows us, and how far that node is: a gap at the very end shows even while nobody leads. The answer of a learner to a client

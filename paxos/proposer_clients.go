@@ -30,10 +30,8 @@ func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) (queued bool
 		}
 		p.Counters.Submitted += uint64(values)
 		return true
-	case p.phase == following && p.leader != 0:
-		p.busy(from, &first, ReasonNotLeader, out)
 	default:
-		p.busy(from, &first, ReasonNoLeader, out)
+		p.busy(from, &first, p.turnedAway(), out)
 	}
 	return false
 }
@@ -41,17 +39,15 @@ func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) (queued bool
 // onSubmitPart keeps a piece of a client's value and queues the value with the last of them. Where nothing can come of it, the first piece is
 // answered for all of them.
 func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
-	first := Value{Client: m.Client, Sequence: m.Sequence}
+	first, name := Value{Client: m.Client, Sequence: m.Sequence}, submitName(m.Client, m.Sequence, uint32(m.Hash))
 	reason := ReasonNone
 	switch {
 	case int(m.Total) > valueHeaderSize+LargestValue(p.cfg.MTU, p.cfg.MaxValue):
 		reason = ReasonMalformed
 	case p.stopped:
 		reason = ReasonStopped
-	case p.phase == following && p.leader != 0:
-		reason = ReasonNotLeader
 	case p.phase != leading:
-		reason = ReasonNoLeader
+		reason = p.turnedAway()
 	}
 	if reason != ReasonNone {
 		if m.Offset == 0 {
@@ -59,31 +55,43 @@ func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
 		}
 		return
 	}
-	if p.underWay(now, m.Client, m.Sequence) {
+	if p.underWay(now, name) {
 		p.Counters.Copies++
 		return
 	}
-	batch, done := p.submits.add(uint64(m.Client), m.Sequence, m)
+	batch, done := p.submits.add(name, m)
 	if !done {
 		return
 	}
 	var v Value
-	if rest, ok := NextValue(batch, &v); !ok || len(rest) > 0 || v.Client != m.Client || v.Sequence != m.Sequence {
+	if rest, ok := NextValue(batch, &v); !ok || len(rest) > 0 || submitName(v.Client, v.Sequence, v.Generation) != name {
 		p.busy(m.From, &first, ReasonMalformed, out)
 		return
 	}
 	if p.onSubmit(m.From, batch, out) {
-		p.recent.queued(v.Client, v.Sequence)
+		p.recent.queued(name)
 	}
+}
+
+// turnedAway is why a proposer that does not lead refuses values.
+func (p *Proposer) turnedAway() Reason {
+	if p.named() == 0 {
+		return ReasonNoLeader
+	}
+	return ReasonNotLeader
+}
+
+// named is whom clients are sent to: who leads, or who probably does soon.
+func (p *Proposer) named() NodeID {
+	if p.leader != 0 {
+		return p.leader
+	}
+	return p.heir
 }
 
 // refuseQueued empties the queue of a proposer that leads no more, and tells each node whose values were in it once, so that none waits
 // in vain.
 func (p *Proposer) refuseQueued(out *Outbox) {
-	reason := ReasonNoLeader
-	if p.leader != 0 {
-		reason = ReasonNotLeader
-	}
 	var told [MaxNodes]bool
 	var v Value
 	for rest := p.queue.buf[p.queue.tail:p.queue.head]; len(rest) > 0; {
@@ -93,7 +101,7 @@ func (p *Proposer) refuseQueued(out *Outbox) {
 		}
 		if !told[v.Node] {
 			told[v.Node] = true
-			p.busy(v.Node, &v, reason, out)
+			p.busy(v.Node, &v, p.turnedAway(), out)
 		}
 	}
 	p.queue.clear()
@@ -103,7 +111,7 @@ func (p *Proposer) refuseQueued(out *Outbox) {
 func (p *Proposer) busy(to NodeID, first *Value, reason Reason, out *Outbox) {
 	p.Counters.Busy++
 	b := out.send(KindBusy, to)
-	b.Reason, b.Leader, b.Ballot = reason, p.leader, p.known
+	b.Reason, b.Leader, b.Ballot = reason, p.named(), p.known
 	b.Client, b.Sequence = first.Client, first.Sequence
 }
 
@@ -115,7 +123,7 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 	p.leases.renew(now, m, out)
 	p.takeBack(m.From, out)
 	if m.Flags&FlagGap != 0 {
-		p.onGap(now, m.Instance, out)
+		p.onGap(now, m, out)
 	}
 	if m.Flags&FlagUpdate != 0 {
 		return
@@ -129,12 +137,12 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 
 // onGap begins phase 1 anew for a learner that cannot learn an instance which is chosen. Those who voted for it may be gone since; another
 // quorum votes for the same value by a higher ballot. One try has its time before the next.
-func (p *Proposer) onGap(now Time, i Instance, out *Outbox) {
-	if p.phase != leading || i < p.low || i >= p.chosen || now < p.again {
+func (p *Proposer) onGap(now Time, m *Message, out *Outbox) {
+	if p.phase != leading || m.Instance < p.low || m.Instance >= p.chosen || now < p.again {
 		return
 	}
 	p.again = now + recoveryRetries*p.cfg.Retry
-	p.prepare(now, out)
+	p.prepare(now, reason{cause: CauseGap, node: m.From}, out)
 }
 
 // onRefused notes an acceptor that cannot vote. Once no quorum can be made of the others, the cluster has stopped for good.
@@ -153,8 +161,11 @@ func (p *Proposer) onRefused(now Time, m *Message, out *Outbox) {
 		v.amnesia, v.incarnation, v.done = true, m.FromIncarnation, false
 		out.event(Event{Kind: EventAmnesia, Node: m.From})
 		p.countVoters(out)
+	case ReasonOutOfWindow:
+		p.pressed++
 	case ReasonStoreFull:
 		p.slow.full = now
+		p.pressed++
 		if p.full != p.low+1 { // once for each low watermark: every retry is refused likewise
 			p.full = p.low + 1
 			out.event(Event{Kind: EventStoreFull, Node: m.From, Instance: m.Instance})

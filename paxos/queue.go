@@ -40,7 +40,7 @@ func (q *queue) put(batch []byte) bool {
 func (q *queue) take(most int, several bool) []byte {
 	n := 0
 	for n < q.head-q.tail {
-		size := valueHeaderSize + int(le.Uint32(q.buf[q.tail+n+offValueLength:]))
+		size := valueSize(q.buf[q.tail+n:])
 		if n > 0 && n+size > most {
 			break
 		}

@@ -13,8 +13,7 @@ type recent struct {
 }
 
 type recentName struct {
-	client   ClientID
-	sequence uint64
+	name     fragmentName
 	instance Instance // noInstance while it is queued
 	asked    Time     // when a copy came first after it was chosen; 0 none yet
 }
@@ -27,12 +26,12 @@ const (
 
 func newRecent() recent { return recent{names: make([]recentName, recentSize)} }
 
-func (r *recent) find(c ClientID, sequence uint64) *recentName {
-	if e := &r.names[r.last]; e.client == c && e.sequence == sequence {
+func (r *recent) find(name fragmentName) *recentName {
+	if e := &r.names[r.last]; e.name == name {
 		return e
 	}
 	for at := range r.names {
-		if e := &r.names[at]; e.client == c && e.sequence == sequence {
+		if e := &r.names[at]; e.name == name {
 			r.last = at
 			return e
 		}
@@ -41,8 +40,8 @@ func (r *recent) find(c ClientID, sequence uint64) *recentName {
 }
 
 // queued notes a value that was queued.
-func (r *recent) queued(c ClientID, sequence uint64) {
-	r.names[r.next] = recentName{client: c, sequence: sequence, instance: noInstance}
+func (r *recent) queued(name fragmentName) {
+	r.names[r.next] = recentName{name: name, instance: noInstance}
 	r.next = (r.next + 1) % recentSize
 }
 
@@ -52,7 +51,7 @@ func (r *recent) proposed(batch []byte, i Instance) {
 	if _, ok := NextValue(batch, &v); !ok {
 		return
 	}
-	if e := r.find(v.Client, v.Sequence); e != nil {
+	if e := r.find(submitName(v.Client, v.Sequence, v.Generation)); e != nil {
 		e.instance = i
 	}
 }
@@ -64,9 +63,9 @@ func (r *recent) clear() {
 }
 
 // underWay tells whether a value is queued, in flight, or chosen so recently that its answer may be on its way.
-func (p *Proposer) underWay(now Time, c ClientID, sequence uint64) bool {
-	e := p.recent.find(c, sequence)
-	if e == nil || sequence == 0 {
+func (p *Proposer) underWay(now Time, name fragmentName) bool {
+	e := p.recent.find(name)
+	if e == nil || name == (fragmentName{}) {
 		return false
 	}
 	if e.instance == noInstance || e.instance >= p.chosen {

@@ -42,6 +42,7 @@ func newSteady(tb testing.TB, perSubmit, size int, batch BatchMode) *steady {
 	s.learner = NewLearner(LearnerConfig{
 		ID: 5, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 24, MTU: 1500, MaxValue: max(size, MaxValue(1500)), Lease: 1e9, Retry: 1e7, Repair: 1e7, Deliver: func(*Delivery) {},
 	}, 0)
+	openSession(s.learner, 9)
 	for id := NodeID(1); id <= 5; id++ {
 		s.outs[id] = NewOutbox()
 	}
@@ -83,7 +84,7 @@ func (s *steady) fill() {
 	for range s.perSubmit {
 		s.sequence++
 		size := len(s.submit)/s.perSubmit - ValueOverhead
-		v := Value{Client: 9, Sequence: s.sequence, Oldest: s.sequence - min(s.sequence-1, 500), Node: 6, Data: s.frame[:size]}
+		v := Value{Client: 9, Sequence: s.sequence, Oldest: s.sequence - min(s.sequence-1, 500), Generation: 1, Node: 6, Data: s.frame[:size]}
 		n = PutValue(s.submit, n, &v)
 		if size > MaxValue(1500) {
 			s.parts.Reset()
@@ -179,7 +180,7 @@ func TestTroubleAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(20, func() {
 		out.Reset()
 		s.now += 1e9
-		s.proposer.prepare(s.now, out)
+		s.proposer.prepare(s.now, reason{}, out)
 		s.proposer.Step(s.now, []Message{{Kind: KindPreempted, From: 1, Ballot: s.proposer.ballot, Promised: s.proposer.ballot + 1<<16}}, out)
 	}); n != 0 {
 		t.Errorf("phase 1: %v allocations", n)

@@ -84,7 +84,7 @@ func TestAnswerEndsAValue(t *testing.T) {
 func TestOutcomesCarryTheStatus(t *testing.T) {
 	r := newRig(t, nil)
 	r.step("one", "two", "three", "four")
-	statuses := []paxos.Status{paxos.StatusDelivered, paxos.StatusNoRoom, paxos.StatusUnknown, paxos.StatusOutOfWindow}
+	statuses := []paxos.Status{paxos.StatusDelivered, paxos.StatusOutOfWindow, paxos.StatusOld, paxos.StatusFenced}
 	for i, s := range statuses {
 		r.reply(learnerA, uint64(i+1), 1, s)
 	}
@@ -161,7 +161,7 @@ func TestLateAnswersChangeNothing(t *testing.T) {
 	r.step("one")
 	r.reply(learnerA, 1, 1, paxos.StatusDelivered)
 	r.reply(learnerB, 1, 1, paxos.StatusDelivered)
-	r.reply(learnerA, 1, 1, paxos.StatusUnknown)
+	r.reply(learnerA, 1, 1, paxos.StatusOld)
 	r.reply(learnerA, 0, 1, paxos.StatusDelivered)
 	r.reply(learnerA, 2, paxos.SessionSpan, paxos.StatusDelivered) // never submitted
 	r.step()

@@ -39,7 +39,7 @@ func (c *Client) sendLarge(e *session, p *place) {
 	}
 	p.sends++
 	v := paxos.Value{
-		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
+		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Generation: e.generation, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
 	}
 	paxos.PutValue(batch, 0, &v)
 	c.out.SendParts(c.Proposer(), c.cfg.MTU, &v, batch)
@@ -60,7 +60,7 @@ func (c *Client) sendWaiting() {
 		}
 		e := &c.sessions[c.large.turn]
 		for q := e.oldest; q < e.next && e.open > 0; q++ {
-			p := &e.ring[q%uint64(len(e.ring))]
+			p := e.at(q)
 			if p.sequence == 0 || !p.waits {
 				continue
 			}
@@ -80,6 +80,8 @@ func (c *Client) landed(p *place) {
 	if p.waits {
 		p.waits = false
 		c.large.waiting--
+	}
+	if p.sends == 0 { // its session was never open, or it waited
 		return
 	}
 	c.large.flying -= paxos.SubmitFrames(c.cfg.MTU, p.length)

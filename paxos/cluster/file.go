@@ -90,10 +90,10 @@ const (
 
 // Timing holds the periods and time limits of the protocol.
 type Timing struct {
-	Heartbeat     time.Duration // leader to everyone
+	Heartbeat     time.Duration // leader to everyone; acceptors answer
 	Retry         time.Duration // proposer: resend of a Prepare or an Accept without an answer
 	Lease         time.Duration // how long a learner's registration lives unless renewed
-	LeaderTimeout time.Duration // silence after which a leader is taken for gone
+	LeaderTimeout time.Duration // silence after which a leader is taken for gone, and stops itself; at least leastBeats heartbeats
 	ClientRetry   time.Duration // client: resend of a value without a reply
 	SlowAfter     time.Duration // leader: how long learners may hold it back before something is done about it (SlowLearner)
 }
@@ -137,9 +137,14 @@ type File struct {
 	ValueBytes  int64 // ring of values in bytes, a power of two
 	MaxValue    int64 // largest value in bytes; 0: what fits a frame
 	SlowLearner SlowLearner
-	Verbosity   string // "", or one of quiet, error, info, debug
-	Timing      Timing
-	Nodes       []Node // in the order of the file
+	Sessions    int // client sessions that learners keep
+
+	// SessionIdle is after how many instances without use a session gives way where learners keep no more.
+	SessionIdle int64
+
+	Verbosity string // "", or one of quiet, error, info, debug
+	Timing    Timing
+	Nodes     []Node // in the order of the file
 
 	lines map[string]int // key -> line in the file
 	names map[confName]uint16
@@ -172,11 +177,14 @@ func defaults() *File {
 		Window:      1 << 16,
 		ValueBytes:  1 << 26,
 		SlowLearner: SlowHold,
+		Sessions:    1 << 14,
+
+		SessionIdle: 1 << 20,
 		Timing: Timing{
 			Heartbeat:     time.Millisecond,
 			Retry:         10 * time.Millisecond,
 			Lease:         2 * time.Second,
-			LeaderTimeout: time.Second,
+			LeaderTimeout: 50 * time.Millisecond,
 			ClientRetry:   10 * time.Millisecond,
 			SlowAfter:     time.Second,
 		},

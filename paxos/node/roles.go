@@ -108,7 +108,9 @@ func (p *Process) learner(id uint16, now paxos.Time) role {
 	f := p.spec.File
 	c := paxos.LearnerConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: p.node.mtu,
-		MaxValue: int(f.MaxValue), Lease: int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: draw(),
+		MaxValue: int(f.MaxValue),
+		Lease:    int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: draw(),
+		Sessions: f.Sessions, SessionIdle: paxos.Instance(f.SessionIdle),
 	}
 	if deliver := p.spec.Deliver; deliver != nil {
 		c.Deliver = func(d *paxos.Delivery) { deliver(paxos.NodeID(id), d) }
@@ -128,12 +130,17 @@ func (p *Process) client(id uint16, now paxos.Time) (role, error) {
 			return nil, err
 		}
 	}
+	resume := spec.Resume
+	if len(p.clients) > 0 {
+		resume = nil // the first client node has them
+	}
 	p.preferLocal(m.Proposers, spec.Proposer)
 	p.preferLocal(m.Learners, 0)
 	c, err := client.New(client.Config{
 		Node: paxos.NodeID(id), Proposers: m.Proposers, Learners: m.Learners, Sessions: spec.Sessions, Outstanding: spec.Outstanding,
 		MaxValue: spec.MaxValue, ClusterMax: int(f.MaxValue), MTU: p.node.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
 		Lease: int64(f.Timing.Lease), Seed: draw(), Done: spec.Source.Done,
+		SessionIdle: paxos.Instance(f.SessionIdle), Resume: resume, TakeOver: spec.TakeOver, Reopen: spec.Reopen, Keep: spec.Keep,
 	}, now)
 	if err != nil {
 		return nil, err
