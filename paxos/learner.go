@@ -349,6 +349,3 @@ func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
 func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
 	return l.next, l.count, l.hash
 }
-
-// High is the instance above the highest that the learner has heard of.
-func (l *Learner) High() Instance { return l.high }

@@ -208,6 +208,9 @@ func (l *Learner) restore(s CheckpointState) {
 	l.Counters.Transfers++
 }
 
+// High is the instance above the highest that the learner has heard of.
+func (l *Learner) High() Instance { return l.high }
+
 // Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
 func (l *Learner) Behind() bool { return l.state.behind(l) }
 func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
