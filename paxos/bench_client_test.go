@@ -9,8 +9,12 @@ const benchSessions = 4
 // valueOf is what the nth value of all says: its length follows from n, so that small and large ones mix.
 func (b *bench) valueOf(n uint64) []byte {
 	v := fmt.Appendf(nil, "value %d ", n)
-	for size := int(n*7919) % b.check.longest; len(v) < size; {
-		v = append(v, byte('a'+len(v)%26))
+	size := int(n*7919) % b.check.longest
+	if b.cfg.maxValue > 0 && n%5 == 0 {
+		size = b.cfg.maxValue - int(n%7)*b.cfg.maxValue/8
+	}
+	for len(v) < size {
+		v = append(v, byte('a'+(len(v)+int(n))%26))
 	}
 	return v
 }
@@ -68,7 +72,15 @@ func (b *bench) put(v *Value) {
 	buf := make([]byte, ValueOverhead+len(v.Data))
 	PutValue(buf, 0, v)
 	for _, id := range b.members.Proposers {
-		b.send(benchClient, &Message{Kind: KindSubmit, To: id, Data: buf})
+		if len(v.Data) <= MaxValue(benchMTU) {
+			b.send(benchClient, &Message{Kind: KindSubmit, To: id, Data: buf})
+			continue
+		}
+		b.parts.Reset()
+		b.parts.SendParts(id, benchMTU, v, buf)
+		for i := range b.parts.Now {
+			b.send(benchClient, &b.parts.Now[i])
+		}
 	}
 }
 

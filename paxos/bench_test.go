@@ -30,6 +30,7 @@ type bench struct {
 	cfg       benchConfig
 	events    []string
 	check     *checker
+	parts     *Outbox // of the client
 }
 
 type packet struct {
@@ -43,6 +44,8 @@ type benchConfig struct {
 	window                         int
 	valueBytes                     int // 0: 1 MiB
 	inFlight                       int // 0: 64
+	maxValue                       int // 0: what fits a frame; otherwise every fifth value is so large, or nearly
+	dropSlow                       bool
 	batch                          BatchMode
 }
 
@@ -82,6 +85,10 @@ func newBench(t testing.TB, seed int64, c benchConfig) *bench {
 		}
 	})
 	b.check = newChecker(b)
+	if c.maxValue > 0 {
+		b.parts = outboxes.take()
+		t.Cleanup(func() { outboxes.give(b.parts) })
+	}
 	for _, id := range b.members.Acceptors {
 		b.startAcceptor(id, false)
 	}
@@ -122,7 +129,8 @@ func (b *bench) fatalf(format string, args ...any) {
 func (b *bench) startAcceptor(id NodeID, amnesia bool) {
 	b.inc[id] = Incarnation(b.rng.Uint64())
 	b.acceptors[id] = NewAcceptor(AcceptorConfig{
-		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, Aggregate: b.cfg.batch != BatchOff, Amnesia: amnesia,
+		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, MaxValue: b.cfg.maxValue,
+		Aggregate: b.cfg.batch != BatchOff, Amnesia: amnesia,
 	})
 }
 
@@ -130,14 +138,15 @@ func (b *bench) startProposer(id NodeID) {
 	b.inc[id] = Incarnation(b.rng.Uint64())
 	b.proposers[id] = NewProposer(ProposerConfig{
 		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: min(b.cfg.valueBytes, 1<<17), QueueBytes: 1 << 15, InFlight: b.cfg.inFlight,
-		MTU: benchMTU, Batch: b.cfg.batch, Heartbeat: 1e6, Retry: 4e6, LeaderTimeout: 50e6, Lease: 100e6, Seed: b.rng.Uint64(),
+		MTU: benchMTU, MaxValue: b.cfg.maxValue, Batch: b.cfg.batch, Heartbeat: 1e6, Retry: 4e6, LeaderTimeout: 50e6, Lease: 100e6, SlowAfter: 20e6,
+		DropSlow: b.cfg.dropSlow, Seed: b.rng.Uint64(),
 	}, b.now)
 }
 
 func (b *bench) startLearner(id NodeID) {
 	b.inc[id] = Incarnation(b.rng.Uint64())
 	b.learners[id] = NewLearner(LearnerConfig{
-		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, Lease: 100e6, Retry: 4e6, Repair: 2e6,
+		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, MaxValue: b.cfg.maxValue, Lease: 100e6, Retry: 4e6, Repair: 2e6,
 		Seed: b.rng.Uint64(), Deliver: func(d *Delivery) { b.check.delivered(id, d) },
 	}, b.now)
 }

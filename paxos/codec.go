@@ -50,7 +50,7 @@ var formats = [numKinds]format{
 	KindProbe:          {fixed: 16},
 	KindProbed:         {fixed: 32},
 	KindHandover:       {fixed: 8},
-	KindSubmitPart:     {fixed: 24, data: true},
+	KindSubmitPart:     {fixed: 32, data: true},
 	KindSession:        {fixed: 32},
 }
 
@@ -128,6 +128,7 @@ func encodeFixed(b []byte, m *Message) {
 	case KindSubmitPart:
 		put2(b, uint64(m.Client), m.Sequence)
 		putPair(b[16:], m.Offset, m.Total)
+		putPair(b[24:], uint32(m.Hash), 0)
 	case KindSession:
 		put3(b, uint64(m.Client), m.Sequence, m.Hash)
 		putPair(b[24:], m.Offset, m.Total)
@@ -222,7 +223,7 @@ func decodeFixed(b []byte, m *Message) {
 		m.Ballot = Ballot(le.Uint64(b))
 	case KindSubmitPart:
 		m.Client, m.Sequence = ClientID(le.Uint64(b)), le.Uint64(b[8:])
-		m.Offset, m.Total = le.Uint32(b[16:]), le.Uint32(b[20:])
+		m.Offset, m.Total, m.Hash = le.Uint32(b[16:]), le.Uint32(b[20:]), le.Uint64(b[24:])
 	case KindSession:
 		m.Client, m.Sequence, m.Hash = ClientID(le.Uint64(b)), le.Uint64(b[8:]), le.Uint64(b[16:])
 		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
@@ -251,6 +252,8 @@ func plausible(m *Message) bool {
 		return m.Promised > m.Ballot
 	case KindCheckpointPage:
 		return m.Offset < m.Total && m.High <= maxGeneration
+	case KindSubmitPart:
+		return m.Hash <= maxGeneration && m.Sequence <= MaxSequence
 	case KindSession:
 		return m.Offset < uint32(numStatuses) && m.Sequence <= MaxSequence+1
 	}

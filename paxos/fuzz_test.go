@@ -50,12 +50,32 @@ func samples() []Message {
 	}
 }
 
+// fragmentSamples are the pieces of a value, as an Accept, a Stored and a Submit.
+func fragmentSamples() (all []Message) {
+	batch, _ := parseBatch("9:1:x*900")
+	for _, k := range []Kind{KindAccept, KindStored, KindSubmitPart} {
+		for at := 0; at < len(batch); at += 384 {
+			m := Message{Kind: k, Offset: uint32(at), Total: uint32(len(batch)), Data: batch[at:min(at+384, len(batch))]}
+			if m.Kind == KindSubmitPart {
+				m.Client, m.Sequence, m.Hash = 9, 1, 1
+			} else {
+				m.Ballot = MakeBallot(3, 4)
+			}
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // Whatever bytes come, nothing panics, nothing is read past the frame, and what is taken has just that one encoding.
 func FuzzFrame(f *testing.F) {
 	for _, m := range samples() {
 		f.Add(frameOf(1, 4, m))
 	}
 	f.Add(frameOf(1, 4, samples()...))
+	for _, m := range fragmentSamples() {
+		f.Add(frameOf(1, 4, m))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, rest, drop := ParseFrame(data, 7, 1)
 		if drop != DropNone {
@@ -116,12 +136,13 @@ func FuzzRoles(f *testing.F) {
 	for _, m := range samples() {
 		seed(m, m)
 	}
+	seed(fragmentSamples()...)
 	members := Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6, 7}}
 	acceptorOut, proposerOut, learnerOut := NewOutbox(), NewOutbox(), NewOutbox()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, Aggregate: true})
+		a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, MaxValue: 1000, Aggregate: true})
 		p := NewProposer(ProposerConfig{
-			ID: 4, Members: members, Window: 8, ValueBytes: 4096, QueueBytes: 2048, InFlight: 8, MTU: 512, Heartbeat: 1e6, Retry: 2e6, LeaderTimeout: 1e7,
+			ID: 4, Members: members, Window: 8, ValueBytes: 4096, QueueBytes: 4096, InFlight: 8, MTU: 512, MaxValue: 1000, SlowAfter: 5e6, DropSlow: true, Heartbeat: 1e6, Retry: 2e6, LeaderTimeout: 1e7,
 			Lease: 1e8,
 		}, 0)
 		p.GrantRounds(1, 1000)
@@ -149,7 +170,7 @@ func FuzzRoles(f *testing.F) {
 					}
 				}
 			}
-			if a.high < a.low || a.high-a.low > a.mask+1 || p.next < p.low || p.unchosen < 0 || p.fetches < 0 {
+			if a.high < a.low || a.high-a.low > a.mask+1 || p.next < p.low || p.unchosen < 0 || p.extra < 0 || p.fetches < 0 {
 				t.Fatalf("acceptor low %d, high %d; proposer low %d, next %d, %d unchosen, %d fetches", a.low, a.high, p.low, p.next, p.unchosen, p.fetches)
 			}
 		}
@@ -159,7 +180,7 @@ func FuzzRoles(f *testing.F) {
 // fuzzLearner has a small table: fuzzing makes many.
 func fuzzLearner(members Members) *Learner {
 	l := NewLearner(LearnerConfig{
-		ID: 6, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, Lease: 1e8, Retry: 2e6, Repair: 1e6, Sessions: 2, SessionIdle: 2,
+		ID: 6, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, MaxValue: 1000, Lease: 1e8, Retry: 2e6, Repair: 1e6, Sessions: 2, SessionIdle: 2,
 	}, 0)
 	openSession(l, 9)
 	return l

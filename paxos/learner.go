@@ -13,6 +13,7 @@ type LearnerConfig struct {
 	Window     int // instances above the delivered watermark, a power of two, at least the acceptors'
 	ValueBytes int // bytes kept for their values, a power of two
 	MTU        int // payload of a frame
+	MaxValue   int // largest value, MaxValueBytes at most; 0: what fits a frame
 	Lease      Time
 	Retry      Time // between two tries of a registration that is not answered
 	Repair     Time // without progress after which a gap is asked for
@@ -54,6 +55,7 @@ type Learner struct {
 	mask     Instance
 	slots    []learnerSlot
 	values   byteRing
+	pieces   fragments
 	sessions sessions
 	count    uint64
 	hash     uint64
@@ -103,7 +105,7 @@ type LearnerCounters struct {
 func NewLearner(cfg LearnerConfig, now Time) *Learner {
 	checkWindow(cfg.Window)
 	cfg.MTU = min(cfg.MTU, MaxMTU)
-	checkValueBytes(cfg.ValueBytes, cfg.MTU)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU, cfg.MaxValue)
 	checkSessions(&cfg)
 	l := &Learner{
 		cfg:      cfg,
@@ -111,6 +113,7 @@ func NewLearner(cfg LearnerConfig, now Time) *Learner {
 		mask:     Instance(cfg.Window - 1),
 		slots:    make([]learnerSlot, cfg.Window),
 		values:   newByteRing(cfg.ValueBytes),
+		pieces:   newFragments(cfg.MTU, largestBatch(cfg.MTU, cfg.MaxValue)),
 		sessions: newSessions(cfg.Sessions, cfg.SessionIdle),
 		acceptor: placesOf(cfg.Members.Acceptors),
 		peer:     placesOf(cfg.Members.Learners),
@@ -190,23 +193,6 @@ func (l *Learner) onAccept(m *Message) {
 	l.hold(m)
 }
 
-// hold keeps a value with the ballot that it came with, if it can still be of use: the value at the ballot that is chosen, or, before
-// that is known, the one at the highest ballot.
-func (l *Learner) hold(m *Message) {
-	if m.Offset != 0 || int(m.Total) != len(m.Data) {
-		return
-	}
-	s := l.slot(m.Instance)
-	if s == nil || s.chosen != 0 && m.Ballot != s.chosen || m.Ballot <= s.ballot && s.ballot != 0 && s.chosen == 0 || s.ballot == m.Ballot {
-		return
-	}
-	if !l.makeRoom(m.Instance, len(m.Data)) {
-		l.Counters.StoreFull++
-		return
-	}
-	s.ballot, s.length, s.at = m.Ballot, uint32(len(m.Data)), l.values.put(m.Instance, m.Data)
-}
-
 // slot is the place of an instance that can still be delivered, made anew where it held an earlier instance; nil outside the window.
 func (l *Learner) slot(i Instance) *learnerSlot {
 	if i < l.next {
@@ -224,40 +210,6 @@ func (l *Learner) slot(i Instance) *learnerSlot {
 		l.high = i + 1
 	}
 	return s
-}
-
-// makeRoom wins back the room of delivered and replaced values. Where that does not do for the very instance that delivery waits for, it
-// forgets the values of all others: they can be had again, and nothing else would ever make room.
-func (l *Learner) makeRoom(i Instance, length int) bool {
-	if l.values.fits(length) {
-		return true
-	}
-	l.reclaim()
-	if !l.values.fits(length) && i == l.next {
-		l.values.clear()
-		for at := range l.slots {
-			l.slots[at].ballot = 0
-		}
-		l.values.settle()
-		l.Counters.Forgotten++
-	}
-	return l.values.fits(length)
-}
-
-// reclaim wins back room at once: no message of a learner shows values.
-func (l *Learner) reclaim() {
-	for {
-		instance, at, ok := l.values.oldest()
-		if !ok {
-			return
-		}
-		s := &l.slots[instance&l.mask]
-		if instance >= l.next && s.instance == instance && s.ballot != 0 && s.at == at {
-			return
-		}
-		l.values.drop()
-		l.values.settle()
-	}
 }
 
 // onAccepted counts the votes of an acceptor: for each instance, at the ballot at which it accepted. No message makes it look at more
@@ -312,9 +264,11 @@ func (l *Learner) onStored(m *Message) {
 	}
 	l.onLow(m.Low)
 	if m.Instance >= l.next && m.Instance-l.next <= l.mask {
-		l.Counters.Repaired++
 		l.vote(m.Instance, k, m.Ballot)
-		l.hold(m)
+		if l.hold(m) {
+			l.Counters.Repaired++
+			l.repair.weigh(frameCount(KindStored, l.cfg.MTU, int(m.Total)))
+		}
 	}
 }
 

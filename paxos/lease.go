@@ -17,6 +17,7 @@ type lease struct {
 	gone        [goneIncarnations]Incarnation // those before, the latest first: what they still say comes too late
 	until       Time
 	delivered   Instance // as of the last renewal
+	letGo       bool     // too slow: it does not count for the low watermark
 
 	// An incarnation that is held to be gone and still speaks may be the one that lives: then the present one's Hi was late. So what it reports
 	// counts too, for as long as its lease would last.
@@ -77,7 +78,7 @@ func (l *leases) renew(now Time, m *Message, out *Outbox) (fresh bool) {
 	if !fresh && delivered < e.delivered {
 		delivered = e.delivered // an older Hi that was overtaken
 	}
-	e.live, e.incarnation, e.delivered, e.until = true, m.FromIncarnation, delivered, until
+	e.live, e.incarnation, e.delivered, e.until, e.letGo = true, m.FromIncarnation, delivered, until, e.letGo && !fresh
 	l.next = min(l.next, until)
 	if fresh {
 		out.event(Event{Kind: EventRegistered, Node: m.From})
@@ -108,7 +109,7 @@ func (l *leases) grant(id NodeID, until Time) {
 		l.list[l.n] = id
 		l.n++
 		l.changes++
-		*e = lease{live: true, until: until}
+		*e = lease{live: true, until: until, gone: e.gone}
 		l.next = min(l.next, until)
 	}
 }
@@ -157,11 +158,11 @@ func (l *leases) expire(now Time, out *Outbox) {
 	}
 }
 
-// low is the least delivered watermark of the live ones; ok is false where there are none.
+// low is the least delivered watermark of the live ones that count; ok is false where there are none.
 func (l *leases) low() (low Instance, ok bool) {
 	for _, id := range l.list[:l.n] {
-		if least := l.of[id].least(); !ok || least < low {
-			low, ok = least, true
+		if e := &l.of[id]; !e.letGo && (!ok || e.least() < low) {
+			low, ok = e.least(), true
 		}
 	}
 	return low, ok

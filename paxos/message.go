@@ -95,13 +95,13 @@ const (
 	ReasonStoreFull          // Refused: no room for the value
 	ReasonConflict           // Refused: another value at an equal ballot
 	ReasonOutOfWindow        // Refused: the instance lies beyond the window
-	ReasonUnsupported        // Refused: a fragment, which this version does not take
+	ReasonTooLarge           // Refused: larger than the values that this cluster is set to take
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"none", "not the leader", "no leader yet", "window full", "cluster stopped", "malformed values", "restarted without its promises",
-	"store full", "another value at an equal ballot", "instance beyond the window", "fragments are not supported",
+	"store full", "another value at an equal ballot", "instance beyond the window", "value too large for this cluster",
 }
 
 func (r Reason) String() string {

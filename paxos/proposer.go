@@ -20,14 +20,17 @@ type ProposerConfig struct {
 	Members       Members
 	Window        int // instances above the low watermark, a power of two, the acceptors' at most
 	ValueBytes    int // bytes kept for values in flight, a power of two, at least four frames
-	QueueBytes    int // bytes of values that wait for room; at least two frames
-	InFlight      int // most instances proposed and not yet chosen; fewer while answers fail to come
+	QueueBytes    int // bytes of values that wait for room; at least two frames, and two of the largest values
+	InFlight      int // most frames of values, to each acceptor, proposed and not yet chosen; fewer while answers fail to come
 	MTU           int // payload of a frame
+	MaxValue      int // largest value, MaxValueBytes at most; 0: what fits a frame
 	Batch         BatchMode
 	Heartbeat     Time // between two heartbeats of a leader
 	Retry         Time // after which an unanswered prepare or accept is sent again
 	LeaderTimeout Time // silence of the leader after which acceptors are asked; and of a quorum, after which a leader stops
 	Lease         Time // the learners'
+	SlowAfter     Time // after which people are told of learners that hold the leader back
+	DropSlow      bool // and after which such learners no longer do, until they have caught up
 	Seed          uint64
 }
 
@@ -62,6 +65,7 @@ type Proposer struct {
 	chosen   Instance // everything below is chosen
 	next     Instance // the next to propose in
 	unchosen int      // instances below next that are not chosen
+	extra    int      // frames that their values take to an acceptor, less one each
 	pace     pace
 	slots    []proposerSlot
 	mask     Instance
@@ -71,7 +75,10 @@ type Proposer struct {
 	from     Instance // where phase 1 began
 	reported Instance // above the highest instance reported in phase 1
 	recover  Instance // recovery has begun for everything below
-	fetches  int      // values asked for and not here
+	fetches  int      // frames of values asked for and not here
+	submits  fragments
+	recent   recent
+	stored   fragments
 	leases   leases
 	learner  places
 	acceptor places
@@ -100,6 +107,7 @@ type Proposer struct {
 	giveUp   Time     // when an election, or a recovery, that does not get on is given up
 	full     Instance // the low watermark when an acceptor was last reported full, plus 1
 	again    Time     // when a gap that a learner tells of may begin phase 1 anew
+	slow     slowness
 	Counters ProposerCounters
 }
 
@@ -143,6 +151,7 @@ type ProposerCounters struct {
 	Noops            uint64 // instances proposed with nothing, to fill holes
 	Chosen           uint64 // instances
 	Retries          uint64 // accepts sent again
+	Copies           uint64 // fragments of submitted values dropped: the value was under way
 	Prepares         uint64 // phases 1 begun
 	Preempted        uint64 // times that a higher ballot ended a phase
 	Resigned         uint64 // times that it stopped leading without one: cut off, away or stuck
@@ -154,14 +163,18 @@ type ProposerCounters struct {
 	Fetched          uint64 // values fetched after phase 1
 	Refused          uint64 // accepts refused by an acceptor
 	Unpromised       uint64 // promise pages that could not be used
+	HeldBack         uint64 // times that people were told of a learner that holds the cluster back
+	LetGo            uint64 // learners that were too slow and do not count for the low watermark any more
+	TakenBack        uint64 // such learners that have caught up
 }
 
 // NewProposer allocates a proposer that follows; nothing is allocated afterwards. It cannot lead until it was granted rounds.
 func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 	checkWindow(cfg.Window)
 	cfg.MTU = min(cfg.MTU, MaxMTU)
-	checkValueBytes(cfg.ValueBytes, cfg.MTU)
-	checkQueueBytes(cfg.QueueBytes, cfg.MTU)
+	largest := largestBatch(cfg.MTU, cfg.MaxValue)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU, cfg.MaxValue)
+	checkQueueBytes(cfg.QueueBytes, max(cfg.MTU, largest))
 	p := &Proposer{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
@@ -170,6 +183,9 @@ func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 		mask:     Instance(cfg.Window - 1),
 		values:   newByteRing(cfg.ValueBytes),
 		queue:    newQueue(cfg.QueueBytes),
+		submits:  newFragments(cfg.MTU, largest),
+		recent:   newRecent(),
+		stored:   newFragments(cfg.MTU, largest),
 		leases:   newLeases(),
 		pace:     newPace(cfg.InFlight),
 		learner:  placesOf(cfg.Members.Learners),
@@ -192,7 +208,9 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 		m := &in[i]
 		switch m.Kind {
 		case KindSubmit:
-			p.onSubmit(m, out)
+			p.onSubmit(m.From, m.Data, out)
+		case KindSubmitPart:
+			p.onSubmitPart(now, m, out)
 		case KindAccepted:
 			p.onAccepted(now, m, out)
 		case KindPromise:
@@ -210,7 +228,7 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 		case KindHandover:
 			p.onHandover(now, m, out)
 		case KindRefused:
-			p.onRefused(m, out)
+			p.onRefused(now, m, out)
 		case KindTrimmed:
 			if p.acceptor.of(m.From) >= 0 {
 				p.setLow(m.Low)
@@ -290,4 +308,5 @@ func (p *Proposer) tickLeading(now Time, out *Outbox) {
 		p.resend(now, out)
 	}
 	p.pump(now, out)
+	p.watchSlow(now, out)
 }

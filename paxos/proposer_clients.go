@@ -5,14 +5,14 @@ import "fmt"
 // What a proposer has to do with clients, learners and acceptors besides the two phases.
 
 // onSubmit queues the values of a client, or says why not. Nothing is half taken.
-func (p *Proposer) onSubmit(m *Message, out *Outbox) {
+func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) (queued bool) {
 	var v Value
-	values, first := 0, Value{}
-	for rest := m.Data; len(rest) > 0; values++ {
+	values, first, most := 0, Value{}, LargestValue(p.cfg.MTU, p.cfg.MaxValue)
+	for rest := batch; len(rest) > 0; values++ {
 		var ok bool
-		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > MaxValue(p.cfg.MTU) {
-			p.busy(m.From, &first, ReasonMalformed, out)
-			return
+		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > most {
+			p.busy(from, &first, ReasonMalformed, out)
+			return false
 		}
 		if values == 0 {
 			first = v
@@ -20,17 +20,56 @@ func (p *Proposer) onSubmit(m *Message, out *Outbox) {
 	}
 	switch {
 	case values == 0:
-		return
+		return false
 	case p.stopped:
-		p.busy(m.From, &first, ReasonStopped, out)
+		p.busy(from, &first, ReasonStopped, out)
 	case p.phase == leading:
-		if !p.queue.put(m.Data) {
-			p.busy(m.From, &first, ReasonWindowFull, out)
-			return
+		if !p.queue.put(batch) {
+			p.busy(from, &first, ReasonWindowFull, out)
+			return false
 		}
 		p.Counters.Submitted += uint64(values)
+		return true
 	default:
-		p.busy(m.From, &first, p.turnedAway(), out)
+		p.busy(from, &first, p.turnedAway(), out)
+	}
+	return false
+}
+
+// onSubmitPart keeps a piece of a client's value and queues the value with the last of them. Where nothing can come of it, the first piece is
+// answered for all of them.
+func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
+	first, name := Value{Client: m.Client, Sequence: m.Sequence}, submitName(m.Client, m.Sequence, uint32(m.Hash))
+	reason := ReasonNone
+	switch {
+	case int(m.Total) > valueHeaderSize+LargestValue(p.cfg.MTU, p.cfg.MaxValue):
+		reason = ReasonMalformed
+	case p.stopped:
+		reason = ReasonStopped
+	case p.phase != leading:
+		reason = p.turnedAway()
+	}
+	if reason != ReasonNone {
+		if m.Offset == 0 {
+			p.busy(m.From, &first, reason, out)
+		}
+		return
+	}
+	if p.underWay(now, name) {
+		p.Counters.Copies++
+		return
+	}
+	batch, done := p.submits.add(name, m)
+	if !done {
+		return
+	}
+	var v Value
+	if rest, ok := NextValue(batch, &v); !ok || len(rest) > 0 || submitName(v.Client, v.Sequence, v.Generation) != name {
+		p.busy(m.From, &first, ReasonMalformed, out)
+		return
+	}
+	if p.onSubmit(m.From, batch, out) {
+		p.recent.queued(name)
 	}
 }
 
@@ -66,6 +105,7 @@ func (p *Proposer) refuseQueued(out *Outbox) {
 		}
 	}
 	p.queue.clear()
+	p.recent.clear()
 }
 
 func (p *Proposer) busy(to NodeID, first *Value, reason Reason, out *Outbox) {
@@ -81,6 +121,7 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 		return
 	}
 	p.leases.renew(now, m, out)
+	p.takeBack(m.From, out)
 	if m.Flags&FlagGap != 0 {
 		p.onGap(now, m, out)
 	}
@@ -105,7 +146,7 @@ func (p *Proposer) onGap(now Time, m *Message, out *Outbox) {
 }
 
 // onRefused notes an acceptor that cannot vote. Once no quorum can be made of the others, the cluster has stopped for good.
-func (p *Proposer) onRefused(m *Message, out *Outbox) {
+func (p *Proposer) onRefused(now Time, m *Message, out *Outbox) {
 	k := p.acceptor.of(m.From)
 	if k < 0 {
 		return
@@ -123,6 +164,7 @@ func (p *Proposer) onRefused(m *Message, out *Outbox) {
 	case ReasonOutOfWindow:
 		p.pressed++
 	case ReasonStoreFull:
+		p.slow.full = now
 		p.pressed++
 		if p.full != p.low+1 { // once for each low watermark: every retry is refused likewise
 			p.full = p.low + 1

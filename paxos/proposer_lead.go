@@ -54,7 +54,8 @@ func (p *Proposer) prepare(now Time, why reason, out *Outbox) bool {
 	p.phase, p.ballot, p.known, p.leader, p.heir, p.why = preparing, b, b, 0, 0, why
 	p.giveUp = now + p.electionBound()
 	p.from, p.reported = p.low, p.low
-	p.next, p.chosen, p.recover, p.unchosen, p.fetches = p.low, p.low, p.low, 0, 0
+	p.next, p.chosen, p.recover, p.unchosen, p.extra, p.fetches = p.low, p.low, p.low, 0, 0, 0
+	p.stored.clear()
 	p.nextScan = now + p.cfg.Retry
 	p.Counters.Prepares++
 	for k := range p.cfg.Members.Acceptors {
@@ -172,10 +173,11 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 	p.progressAt = now
 	p.reported = max(p.reported, p.low)
 	p.chosen, p.recover, p.next = p.low, p.low, p.reported
-	p.unchosen, p.fetches = int(p.reported-p.low), 0
+	p.unchosen, p.extra, p.fetches = int(p.reported-p.low), 0, 0
 	p.pace.reset()
 	p.nextBeat, p.nextScan = now, now+p.cfg.Retry/2
 	p.giveUp = now + recoveryRetries*p.cfg.Retry
+	p.slow = slowness{}
 	for _, id := range p.cfg.Members.Learners {
 		p.leases.grant(id, now+p.cfg.Lease)
 	}
@@ -184,11 +186,11 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 
 // recoverMore fetches reported values and fills holes with no-ops, a bounded number at once. New values are proposed above meanwhile.
 func (p *Proposer) recoverMore(now Time, out *Outbox) {
-	const fetchesInFlight = 128
+	const fetchesInFlight = 128 // frames of values
 	for p.recover < p.reported && p.fetches < fetchesInFlight && len(out.Now) < cap(out.Now)/2 {
 		s := &p.slots[p.recover&p.mask]
 		if s.instance == p.recover && s.ballot == p.ballot && s.state == slotReported {
-			p.fetches++
+			p.fetches += p.frames(int(s.length))
 			p.fetch(now, s, out)
 		} else if !p.propose(now, p.recover, nil, out) {
 			return
@@ -221,7 +223,7 @@ func (p *Proposer) fetch(now Time, s *proposerSlot, out *Outbox) {
 
 func (p *Proposer) unfetch(s *proposerSlot) {
 	if s.instance < p.recover {
-		p.fetches--
+		p.fetches -= p.frames(int(s.length))
 	}
 }
 
@@ -234,11 +236,19 @@ func (p *Proposer) onStored(now Time, m *Message, out *Outbox) {
 	if s.instance != m.Instance || s.ballot != p.ballot || s.state != slotReported || s.found != m.Ballot {
 		return
 	}
-	if m.Offset != 0 || int(m.Total) != len(m.Data) || int(s.length) != len(m.Data) || s.digest != digest(m.Data) {
+	value := m.Data
+	if !whole(m) {
+		p.stored.outdate(uint64(p.chosen), 0)
+		var done bool
+		if value, done = p.stored.add(acceptName(m), m); !done {
+			return
+		}
+	}
+	if int(s.length) != len(value) || s.digest != digest(value) {
 		return
 	}
-	if p.propose(now, m.Instance, m.Data, out) {
-		p.fetches--
+	if frames := p.frames(len(value)); p.propose(now, m.Instance, value, out) {
+		p.fetches -= frames
 		p.Counters.Fetched++
 		p.giveUp = now + recoveryRetries*p.cfg.Retry
 	}

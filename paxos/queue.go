@@ -10,10 +10,10 @@ type queue struct {
 
 func newQueue(size int) queue { return queue{buf: make([]byte, size)} }
 
-// checkQueueBytes holds a queue to a size that has room for a frame's values whatever waits at its end.
-func checkQueueBytes(n, mtu int) {
-	if n < 2*mtu {
-		panic(fmt.Sprintf("paxos: a queue of %d bytes, want at least two frames of %d bytes", n, mtu))
+// checkQueueBytes holds a queue to a size that has room for the largest batch whatever waits at its end.
+func checkQueueBytes(n, largest int) {
+	if n < 2*largest {
+		panic(fmt.Sprintf("paxos: a queue of %d bytes, want at least two of the largest batches, of %d bytes", n, largest))
 	}
 }
 

@@ -33,7 +33,12 @@ func parseMessage(line string) (m Message, err error) {
 	if m.Kind == 0 {
 		return m, fmt.Errorf("no kind %s", words[1])
 	}
+	piece := ""
 	for _, w := range words[2:] {
+		if text, ok := strings.CutPrefix(w, "piece="); ok {
+			piece = text
+			continue
+		}
 		if flag, ok := flagNames[w]; ok {
 			m.Flags |= flag
 			continue
@@ -43,10 +48,32 @@ func parseMessage(line string) (m Message, err error) {
 			return m, fmt.Errorf("%s: %w", w, err)
 		}
 	}
-	if m.Kind == KindAccept || m.Kind == KindStored {
+	if m.Kind == KindAccept || m.Kind == KindStored || m.Kind == KindSubmitPart {
 		m.Total = uint32(len(m.Data))
 	}
+	if piece != "" {
+		return m, cutPiece(&m, piece)
+	}
 	return m, nil
+}
+
+// cutPiece leaves of a message's batch what "64+128" says: 128 bytes from byte 64 on; "64+128/999" lies about the length of the whole.
+func cutPiece(m *Message, text string) error {
+	text, total, lies := strings.Cut(text, "/")
+	var at, n int
+	if _, err := fmt.Sscanf(text, "%d+%d", &at, &n); err != nil || at+n > len(m.Data) {
+		return fmt.Errorf("piece=%s of %d bytes", text, len(m.Data))
+	}
+	if m.Kind == KindSubmitPart {
+		var v Value
+		NextValue(m.Data, &v)
+		m.Client, m.Sequence, m.Hash = v.Client, v.Sequence, uint64(v.Generation)
+	}
+	m.Offset, m.Data = uint32(at), m.Data[at:at+n]
+	if lies {
+		m.Total = uint32(nodeOf(total))
+	}
+	return nil
 }
 
 func parseField(m *Message, key, value string) (err error) {
@@ -122,7 +149,7 @@ func parseBallot(text string) (Ballot, error) {
 }
 
 // parseBatch reads "9:1:x,9.3:2/2:y": client, after a dot the generation of its session (1 if not said), sequence, after a slash the oldest
-// unanswered one (1 if not said), bytes. "9:open:7" opens with token 7, "9.3:open:7" likewise where generation 3 is expected, "9.3:close:"
+// unanswered one (1 if not said), bytes, "x*900" for 900 of them. "9:open:7" opens with token 7, "9.3:open:7" likewise where generation 3 is expected, "9.3:close:"
 // closes; "-" is a no-op.
 func parseBatch(text string) (b []byte, err error) {
 	if text == "-" {
@@ -159,6 +186,9 @@ func parseValue(parts []string) Value {
 		v.Generation = 1
 	}
 	v.Oldest, v.Data = 1, []byte(parts[2])
+	if of, times, ok := strings.Cut(parts[2], "*"); ok {
+		v.Data = []byte(strings.Repeat(of, int(nodeOf(times))))
+	}
 	sequence, oldest, found := strings.Cut(parts[1], "/")
 	v.Sequence, _ = strconv.ParseUint(sequence, 10, 64)
 	if found {
@@ -237,7 +267,7 @@ func formatMessage(m *Message) string {
 	case KindPreempted:
 		field("promised=%v instance=%d", m.Promised, m.Instance)
 	case KindAccept, KindStored:
-		field("instance=%d low=%d batch=%s", m.Instance, m.Low, formatBatch(m.Data))
+		field("instance=%d low=%d %s", m.Instance, m.Low, formatValue(m))
 	case KindAccepted:
 		field("votes=%s", formatRanges(m.Data))
 	case KindHeartbeat:
@@ -314,10 +344,26 @@ func formatBatch(b []byte) string {
 		case ValueClose:
 			words = append(words, fmt.Sprintf("%s:close:", formatClient(v.Client, v.Generation)))
 		default:
-			words = append(words, fmt.Sprintf("%s:%d:%s", formatClient(v.Client, v.Generation), v.Sequence, v.Data))
+			words = append(words, fmt.Sprintf("%s:%d:%s", formatClient(v.Client, v.Generation), v.Sequence, formatBytes(v.Data)))
 		}
 	}
 	return strings.Join(words, ",")
+}
+
+// formatValue is the batch of an Accept or a Stored, or which piece of it.
+func formatValue(m *Message) string {
+	if whole(m) {
+		return "batch=" + formatBatch(m.Data)
+	}
+	return fmt.Sprintf("piece=%d+%d/%d", m.Offset, len(m.Data), m.Total)
+}
+
+// formatBytes writes a long value of one byte as "x*900".
+func formatBytes(b []byte) string {
+	if n := len(b); n > 40 && strings.Count(string(b), string(b[:1])) == n {
+		return fmt.Sprintf("%c*%d", b[0], n)
+	}
+	return string(b)
 }
 
 // formatClient leaves out the generation that most scripts are about.

@@ -36,6 +36,9 @@ type scriptGroup struct {
 	members                Members
 	window, mtu, inFlight  int
 	valueBytes, queueBytes int
+	maxValue               int
+	slowAfterMs            int
+	dropSlow               bool
 	batch                  BatchMode
 	failover               bool // the script plays the acceptors' part in finding out who leads
 	sessions, idle         int
@@ -46,7 +49,7 @@ func newScript() *script {
 		roles: map[string]stepper{}, outs: map[string]*Outbox{},
 		group: scriptGroup{
 			members: Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6, 7}},
-			window:  16, mtu: 512, inFlight: 16, valueBytes: 1 << 14, queueBytes: 1 << 12, sessions: 16, idle: 64,
+			window:  16, mtu: 512, inFlight: 16, valueBytes: 1 << 14, queueBytes: 1 << 12, slowAfterMs: 1000, sessions: 16, idle: 64,
 		},
 	}
 }
@@ -92,6 +95,9 @@ func (s *script) configure(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "in-flight", &g.inFlight)
 	d.MaybeScanArgs(t, "value-bytes", &g.valueBytes)
 	d.MaybeScanArgs(t, "queue-bytes", &g.queueBytes)
+	d.MaybeScanArgs(t, "max-value", &g.maxValue)
+	d.MaybeScanArgs(t, "slow-after-ms", &g.slowAfterMs)
+	g.dropSlow = g.dropSlow || d.HasArg("drop-slow")
 	d.MaybeScanArgs(t, "sessions", &g.sessions)
 	d.MaybeScanArgs(t, "session-idle", &g.idle)
 	for _, a := range d.CmdArgs {
@@ -122,12 +128,14 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	switch kind {
 	case "acceptor":
 		s.roles[name] = NewAcceptor(AcceptorConfig{
-			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, Aggregate: g.batch != BatchOff, Amnesia: d.HasArg("amnesia"),
+			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, MaxValue: g.maxValue, Aggregate: g.batch != BatchOff,
+			Amnesia: d.HasArg("amnesia"),
 		})
 	case "proposer":
 		p := NewProposer(ProposerConfig{
 			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, QueueBytes: g.queueBytes, InFlight: g.inFlight, MTU: g.mtu,
-			Batch: g.batch, Heartbeat: 1e6, Retry: 10e6, LeaderTimeout: 100e6, Lease: 2000e6, Seed: uint64(id),
+			MaxValue: g.maxValue, Batch: g.batch, Heartbeat: 1e6, Retry: 10e6, LeaderTimeout: 100e6, Lease: 2000e6, SlowAfter: Time(g.slowAfterMs) * 1e6,
+			DropSlow: g.dropSlow, Seed: uint64(id),
 		}, s.now)
 		first, limit := uint64(1), uint64(100)
 		d.MaybeScanArgs(t, "rounds", &first, &limit)
@@ -135,10 +143,10 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 		s.roles[name] = p
 	case "learner":
 		l := NewLearner(LearnerConfig{
-			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, Lease: 2000e6, Retry: 10e6, Repair: 2e6,
+			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, MaxValue: g.maxValue, Lease: 2000e6, Retry: 10e6, Repair: 2e6,
 			Sessions: g.sessions, SessionIdle: Instance(g.idle),
 			Deliver: func(d *Delivery) {
-				fmt.Fprintf(&s.said, "delivers %d:%d:%s at position %d, instance %d\n", d.Client, d.Sequence, d.Data, d.Position, d.Instance)
+				fmt.Fprintf(&s.said, "delivers %d:%d:%s at position %d, instance %d\n", d.Client, d.Sequence, formatBytes(d.Data), d.Position, d.Instance)
 			},
 		}, s.now)
 		if !d.HasArg("empty") {

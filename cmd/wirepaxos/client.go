@@ -29,7 +29,7 @@ type loadFlags struct {
 
 func (o *loadFlags) add(flags *pflag.FlagSet) {
 	o.flags = flags
-	flags.IntVarP(&o.size, "size", "v", 64, "bytes of a value, 1 to what fits a frame")
+	flags.IntVarP(&o.size, "size", "v", 64, "bytes of a value, 1 to what fits a frame or to max_value of the cluster file")
 	flags.IntVarP(&o.outstanding, "outstanding", "o", 1, "values in flight at once, of each client")
 	flags.IntVarP(&o.clients, "clients", "n", 1, "clients, each a session of its own")
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long to measure")
@@ -44,6 +44,8 @@ func (o *loadFlags) check() error {
 	switch {
 	case o.size < 1:
 		return fmt.Errorf("--size %d: a value has at least 1 byte", o.size)
+	case o.size > paxos.MaxValueBytes:
+		return fmt.Errorf("--size %d: a value has at most %d bytes, and that only where max_value of the cluster file says so", o.size, paxos.MaxValueBytes)
 	case o.outstanding < 1 || o.outstanding > paxos.SessionSpan:
 		return fmt.Errorf("--outstanding %d: want 1 to %d; for more in flight use more --clients", o.outstanding, paxos.SessionSpan)
 	case o.clients < 1 || o.clients > paxos.MaxSessions:

@@ -35,7 +35,8 @@ type Config struct {
 	Learners    []paxos.NodeID // likewise; the one in use gets the registration and sends the replies
 	Sessions    int            // client sessions, each with its own sequence
 	Outstanding int            // most values unanswered at once, of one session; 1 to paxos.SessionSpan
-	MaxValue    int            // largest value
+	MaxValue    int            // largest value that is submitted
+	ClusterMax  int            // largest value that the cluster takes, max_value of its file; 0: what fits a frame
 	MTU         int            // payload of a frame
 	Alone       bool           // one value a message, as the Kernel Paxos paper has it
 	Retry       paxos.Time     // without a reply after which a value is sent again, at the earliest
@@ -109,6 +110,7 @@ type Client struct {
 	nextTurn   paxos.Time // no other proposer or learner is tried before
 	turns      int
 	outcome    Outcome
+	large      large
 	seed       uint64
 	token      [paxos.TokenSize]byte // of the open that is being sent
 	watermark  paxos.Instance        // the highest delivered watermark that a learner told
@@ -136,6 +138,7 @@ type place struct {
 	sent      paxos.Time
 	length    int
 	sends     int
+	waits     bool // a large value that was not sent yet
 }
 
 const never paxos.Time = 1<<63 - 1
@@ -161,8 +164,8 @@ func New(cfg Config, now paxos.Time) (*Client, error) {
 	if cfg.Sessions < 1 || cfg.Sessions > paxos.MaxSessions {
 		return nil, fmt.Errorf("client: %d clients, want 1 to %d", cfg.Sessions, paxos.MaxSessions)
 	}
-	if limit := paxos.MaxValue(cfg.MTU); cfg.MaxValue < 0 || cfg.MaxValue > limit {
-		return nil, fmt.Errorf("client: values of %d bytes, want at most %d: a value must fit one frame of %d bytes", cfg.MaxValue, limit, cfg.MTU)
+	if err := checkMaxValue(&cfg); err != nil {
+		return nil, err
 	}
 	// Answers come out of order, so a ring has room for more than what is unanswered.
 	ring := 1
@@ -195,6 +198,19 @@ func New(cfg Config, now paxos.Time) (*Client, error) {
 		c.begin(i, id.Client, id.Generation)
 	}
 	return c, nil
+}
+
+// checkMaxValue refuses values that the cluster does not take, before anything is sent.
+func checkMaxValue(cfg *Config) error {
+	limit := paxos.LargestValue(cfg.MTU, cfg.ClusterMax)
+	switch {
+	case cfg.MaxValue >= 0 && cfg.MaxValue <= limit:
+		return nil
+	case cfg.ClusterMax == 0:
+		return fmt.Errorf("client: values of %d bytes, want at most %d: a value must fit one frame of %d bytes, unless the cluster file sets max_value, "+
+			"%d at most", cfg.MaxValue, limit, cfg.MTU, paxos.MaxValueBytes)
+	}
+	return fmt.Errorf("client: values of %d bytes, want at most %d: that is max_value of the cluster file", cfg.MaxValue, limit)
 }
 
 // mix draws 64 bits: splitmix64.
@@ -285,6 +301,10 @@ func (c *Client) Deadline() paxos.Time { return min(c.nextHi, c.nextScan, c.rese
 // send puts a value into the open batch.
 func (c *Client) send(e *session, p *place) {
 	p.sent = c.now
+	if p.length > paxos.MaxValue(c.cfg.MTU) {
+		c.sendLarge(e, p)
+		return
+	}
 	p.sends++
 	v := paxos.Value{
 		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Generation: e.generation, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
@@ -355,6 +375,7 @@ func (c *Client) answer(s int, sequence uint64, status paxos.Status) {
 
 // end frees the place of a value and tells its outcome.
 func (c *Client) end(s int, p *place, status paxos.Status) {
+	c.landed(p)
 	e := &c.sessions[s]
 	c.outcome = Outcome{Session: s, Sequence: p.sequence, Status: status, Submitted: p.submitted, Sends: p.sends}
 	p.sequence = 0

@@ -218,6 +218,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{func(c *Config) { c.Sessions = 0 }, "0 clients"},
 		{func(c *Config) { c.Sessions = paxos.MaxSessions + 1 }, "16385 clients"},
 		{func(c *Config) { c.MaxValue = paxos.MaxValue(rigMTU) + 1 }, "must fit one frame of 1500 bytes"},
+		{func(c *Config) { c.MaxValue, c.ClusterMax = 5001, 5000 }, "values of 5001 bytes, want at most 5000: that is max_value"},
+		{func(c *Config) { c.MaxValue, c.ClusterMax = 101, 100 }, "want at most 100"},
 		{func(c *Config) { c.MaxValue = -1 }, "values of -1 bytes"},
 		{func(c *Config) { c.Retry = 0 }, "retry after 0 ns"},
 		{func(c *Config) { c.Lease = 1e6 }, "a lease of 1000000 ns"},

@@ -76,6 +76,7 @@ func (c *Client) tick() {
 	if c.watermark >= c.renewAt {
 		c.renew()
 	}
+	c.sendWaiting()
 	if c.now >= c.resendAt {
 		c.resendAt = never
 		if c.scan(c.refusedAt) {
@@ -127,8 +128,8 @@ func (c *Client) Leave(out *paxos.Outbox) {
 	out.Send(paxos.KindDelete, c.cfg.Learners[c.learner]).Flags = paxos.FlagClient
 }
 
-// scan sends again what is unanswered and was sent last at until or before, opens among it, a bounded number at once, and tells whether there is
-// more.
+// scan sends again what is unanswered and was sent last at until or before, opens among it, a bounded number of frames at once, and
+// tells whether there is more.
 func (c *Client) scan(until paxos.Time) (more bool) {
 	const most = 512
 	n, worst := 0, 0
@@ -144,12 +145,12 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 		}
 		for q := e.oldest; q < e.next && n < most; q++ {
 			p := e.at(q)
-			if p.sequence == 0 || p.sent > until {
+			if p.sequence == 0 || p.sent > until || p.waits || c.rests(p, until) {
 				continue
 			}
 			worst = max(worst, p.sends)
 			c.Counters.Retries++
-			n++
+			n += paxos.SubmitFrames(c.cfg.MTU, p.length)
 			c.send(e, p)
 		}
 	}
@@ -159,7 +160,7 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 	if worst >= 3 && c.now-c.quietSince >= 3*c.cfg.Retry && c.now >= c.nextTurn {
 		c.turnAway()
 	}
-	return n == most
+	return n >= most
 }
 
 // turnAway tries others in turn: now the next proposer, now the next learner. Each gets time to answer.

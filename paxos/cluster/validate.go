@@ -22,6 +22,7 @@ var (
 	spanMTU         = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
 	spanWindow      = span{lo: 1 << 6, hi: 1 << 24}
 	spanValueBytes  = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
+	spanMaxValue    = span{lo: 1, hi: 1 << 16, zero: true}
 	spanSessions    = span{lo: 1, hi: 1 << 14}
 	spanID          = span{lo: 1, hi: MaxNodes - 1}
 	spanSessionIdle = span{lo: 16, hi: 1 << 40}
@@ -72,6 +73,7 @@ var (
 	modes       = []Mode{ModeAuto, ModeZeroCopy, ModeCopy}
 	batches     = []Batch{BatchInstance, BatchFrame, BatchOff}
 	idles       = []Idle{IdleAuto, IdleSpin, IdleYield, IdleBackoff, IdleBlock}
+	slows       = []SlowLearner{SlowHold, SlowDrop}
 	verbosities = []string{"quiet", "error", "info", "debug"}
 )
 
@@ -128,6 +130,7 @@ func (f *File) checkWords() error {
 		{"batch", checkWord("batch", f.Batch, batches)},
 		{"storage", checkWord("storage", f.Storage, []Storage{StorageMemory})},
 		{"idle", checkWord("idle", f.Idle, idles)},
+		{"slow_learner", checkWord("slow_learner", f.SlowLearner, slows)},
 		{"verbosity", verbosity},
 	})
 }
@@ -145,9 +148,24 @@ func (f *File) checkNumbers() error {
 		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
 		{"window", checkPowerOfTwo("window", f.Window, spanWindow)},
 		{"value_bytes", checkPowerOfTwo("value_bytes", f.ValueBytes, spanValueBytes)},
+		{"max_value", spanMaxValue.check("max_value", f.MaxValue)},
+		{"value_bytes", f.checkRing()},
 		{"sessions", spanSessions.check("sessions", int64(f.Sessions))},
 		{"session_idle", spanSessionIdle.check("session_idle", f.SessionIdle)},
 	})
+}
+
+// checkRing holds rings of values to a size that takes several of the largest.
+func (f *File) checkRing() error {
+	const valueHeader = 24 // of paxos/PROTOCOL.md
+	least := int64(1)
+	for least < 4*(f.MaxValue+valueHeader) {
+		least *= 2
+	}
+	if f.ValueBytes < least {
+		return fmt.Errorf("value_bytes %d is too little for values of %d bytes (max_value): write at least %d", f.ValueBytes, f.MaxValue, least)
+	}
+	return nil
 }
 
 func checkPowerOfTwo(key string, v int64, s span) error {
@@ -168,7 +186,7 @@ func checkPowerOfTwo(key string, v int64, s span) error {
 func (t *Timing) fields() []timingField {
 	return []timingField{
 		{"heartbeat", &t.Heartbeat}, {"retry", &t.Retry}, {"lease", &t.Lease},
-		{"leader_timeout", &t.LeaderTimeout}, {"client_retry", &t.ClientRetry},
+		{"leader_timeout", &t.LeaderTimeout}, {"client_retry", &t.ClientRetry}, {"slow_after", &t.SlowAfter},
 	}
 }
 

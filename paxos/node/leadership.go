@@ -12,13 +12,16 @@ import (
 
 // Who leads, for people: what status tells of it, and the request that hands it over.
 
-func proposerStatus(id paxos.NodeID, r *paxos.Proposer, now paxos.Time) ProposerStatus {
+func proposerStatus(id paxos.NodeID, r *paxos.Proposer, now paxos.Time, letGo []paxos.NodeID) ProposerStatus {
 	b, leads := r.Leading()
 	l := r.Leadership()
 	s := ProposerStatus{
 		ID: id, Leads: leads, Leader: r.Leader(), Ballot: b.String(), Low: r.Low(), Chosen: r.ChosenBelow(), Next: r.Next(), Stopped: r.Stopped(),
 		Counters: r.Counters, SinceS: seconds(now - l.Since), Cause: l.Cause.String(), Why: l.Why(), HandoverTo: r.HandoverTo(),
 	}
+	s.LetGo = letGo
+	s.Slow, _ = r.Slow()
+	s.Submitted, s.Fetched = r.Fragments()
 	if !leads {
 		s.Ballot = l.Ballot.String()
 	}

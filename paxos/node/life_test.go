@@ -340,3 +340,21 @@ func stale(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// A value of so many frames to so many nodes that no step could send it is refused at start.
+func TestValuesOfTooManyFrames(t *testing.T) {
+	f := rigFile(t)
+	f.MaxValue = paxos.MaxValueBytes
+	if err := checkMTU(f, 1472); err != nil {
+		t.Error(err)
+	}
+	for len(f.Learners()) < 10 {
+		f.Nodes = append(f.Nodes, cluster.NewNode(uint16(30+len(f.Nodes)), cluster.Learner))
+	}
+	if err := checkMTU(f, 256); err == nil || !strings.Contains(err.Error(), "max_value 65536 is 513 frames of 256 bytes") {
+		t.Errorf("error %v", err)
+	}
+	if f.MaxValue = 10_000; checkMTU(f, 256) != nil {
+		t.Error("79 frames to a few nodes are refused")
+	}
+}

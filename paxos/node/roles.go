@@ -11,7 +11,7 @@ import (
 
 // Bounds of what a proposer has in flight, so that a burst of one round trip fits the rings of those who get it.
 const (
-	inFlightInstances = 512  // each as large as a frame
+	inFlightInstances = 512  // each as large as a frame; a larger value counts as its frames
 	inFlightFrame     = 2048 // several share a frame
 	inFlightOff       = 256  // a frame each
 	queueBytes        = 1 << 22
@@ -73,7 +73,7 @@ func (p *Process) acceptor(id uint16) (role, error) {
 	}
 	return acceptorRole{paxos.NewAcceptor(paxos.AcceptorConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: p.node.mtu,
-		Aggregate: f.Batch != cluster.BatchOff, Amnesia: amnesia,
+		MaxValue: int(f.MaxValue), Aggregate: f.Batch != cluster.BatchOff, Amnesia: amnesia,
 	})}, nil
 }
 
@@ -85,6 +85,7 @@ func (p *Process) proposer(id uint16, now paxos.Time) (role, error) {
 	f := p.spec.File
 	c := paxos.ProposerConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: 1 << 21, QueueBytes: queueBytes, MTU: p.node.mtu,
+		MaxValue: int(f.MaxValue), SlowAfter: int64(f.Timing.SlowAfter), DropSlow: f.SlowLearner == cluster.SlowDrop,
 		Heartbeat: int64(f.Timing.Heartbeat), Retry: int64(f.Timing.Retry), LeaderTimeout: int64(f.Timing.LeaderTimeout),
 		Lease: int64(f.Timing.Lease), Seed: draw(),
 	}
@@ -107,7 +108,8 @@ func (p *Process) learner(id uint16, now paxos.Time) role {
 	f := p.spec.File
 	c := paxos.LearnerConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: p.node.mtu,
-		Lease: int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: draw(),
+		MaxValue: int(f.MaxValue),
+		Lease:    int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: draw(),
 		Sessions: f.Sessions, SessionIdle: paxos.Instance(f.SessionIdle),
 	}
 	if deliver := p.spec.Deliver; deliver != nil {
@@ -136,7 +138,7 @@ func (p *Process) client(id uint16, now paxos.Time) (role, error) {
 	p.preferLocal(m.Learners, 0)
 	c, err := client.New(client.Config{
 		Node: paxos.NodeID(id), Proposers: m.Proposers, Learners: m.Learners, Sessions: spec.Sessions, Outstanding: spec.Outstanding,
-		MaxValue: spec.MaxValue, MTU: p.node.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
+		MaxValue: spec.MaxValue, ClusterMax: int(f.MaxValue), MTU: p.node.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
 		Lease: int64(f.Timing.Lease), Seed: draw(), Done: spec.Source.Done,
 		SessionIdle: paxos.Instance(f.SessionIdle), Resume: resume, TakeOver: spec.TakeOver, Reopen: spec.Reopen, Keep: spec.Keep,
 	}, now)
