@@ -32,7 +32,8 @@
 //	proposer_detect.go, _handover          when to begin phase 1, when to stop leading; a planned handover
 //	leadership.go                          who leads since when and why, for people
 //	acceptor.go, _store, _tell, _hear      votes; the values kept; promises, repeats, registrations; which leader is heard
-//	learner.go, _clients, _repair, _state  counting and delivery; who leads, for clients; gaps; state from another learner
+//	learner.go, _hold, _clients            counting and delivery; values kept until then; who leads, for clients
+//	learner_repair.go, _state              gaps; state from another learner
 //	replies.go, session.go, _table         answers to clients; exactly once; where sessions are kept
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
 //	fragments.go, recent.go, slow.go       values larger than a frame; copies of them; learners that hold a leader back
