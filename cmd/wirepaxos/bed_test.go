@@ -134,12 +134,7 @@ func (b *bed) startAll() {
 
 // signal sends a signal to the process of a node.
 func (b *bed) signal(id uint16, s syscall.Signal) {
-	k := b.nodes[id]
-	if k.lab != nil {
-		k.lab.Signal(s)
-		return
-	}
-	k.cmd.Process.Signal(s)
+	b.nodes[id].signal(s)
 }
 
 // kill ends the process of a node as kill -9 does.

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"wirepaxos/bench"
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos"
+	"wirepaxos/paxos/cluster"
+	"wirepaxos/paxos/node"
+)
+
+// timingFlags are the timers that failing over depends on; 0: the cluster file's own defaults.
+type timingFlags struct{ leaderTimeout, heartbeat time.Duration }
+
+func (t *timingFlags) add(flags *pflag.FlagSet) {
+	flags.DurationVar(&t.leaderTimeout, "leader-timeout", 0, "silence after which a leader is taken for gone (default: the cluster file's)")
+	flags.DurationVar(&t.heartbeat, "heartbeat", 0, "how often a leader tells that it lives (default: the cluster file's)")
+}
+
+func (t *timingFlags) apply(to *cluster.Timing) {
+	if t.leaderTimeout != 0 {
+		to.LeaderTimeout = t.leaderTimeout
+	}
+	if t.heartbeat != 0 {
+		to.Heartbeat = t.heartbeat
+	}
+}
+
+// failovers takes the leader away from a running cluster, again and again, and keeps what became of it.
+type failovers struct {
+	r        *running
+	client   *child
+	window   time.Duration // in which an outage begins: behind each death
+	began    int64
+	list     []bench.Failover
+	restarts int
+}
+
+// What the life of a leader may take on a machine that is shared and slow.
+const (
+	failoverBound = 20 * time.Second // until values go on, until all follow one leader
+	failoverPause = 10 * time.Millisecond
+)
+
+func newFailovers(r *running, window time.Duration) *failovers {
+	f := &failovers{r: r, window: window, began: dataplane.Now()}
+	for _, c := range r.procs {
+		if c.args[0] == "client" {
+			f.client = c
+		}
+	}
+	return f
+}
+
+// strike kills the leader's process with -9, or stops it for the window. It ends when values go on, a killed one runs again, and every proposer
+// follows one leader. It answers nil without an error where the load ended first.
+func (f *failovers) strike(ctx context.Context, kill bool) (*bench.Failover, error) {
+	led, was, err := f.steady(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := bench.Failover{How: "paused", Node: uint16(was.ID), Ballot: was.Ballot}
+	signal := syscall.SIGSTOP
+	if kill {
+		e.How, signal = "killed", syscall.SIGKILL
+	}
+	at := dataplane.Now() // CLOCK_MONOTONIC, as the client's process reads it
+	led.signal(signal)
+	if kill {
+		<-led.done
+	}
+	e.AtS = float64(at-f.began) / 1e9
+	counts, err := f.outage(ctx, at, &e)
+	if err != nil {
+		return nil, fmt.Errorf("after proposer %d was %s: %w", e.Node, e.How, err)
+	}
+	if kill {
+		if err := f.r.launch(led); err != nil {
+			return nil, err
+		}
+		f.restarts++
+	} else {
+		led.signal(syscall.SIGCONT)
+	}
+	_, next, err := f.steady(ctx)
+	if err != nil || !counts {
+		return nil, err
+	}
+	e.Next, e.NextBy = uint16(next.ID), next.Ballot
+	f.list = append(f.list, e)
+	return &e, nil
+}
+
+// outage waits until values go on, and answers false if the load is over.
+func (f *failovers) outage(ctx context.Context, at int64, e *bench.Failover) (bool, error) {
+	wait := f.window + time.Millisecond
+	for {
+		select {
+		case <-ctx.Done():
+			return false, failed("interrupted")
+		case <-time.After(wait):
+		}
+		finished, stalls := false, bench.StallReport{}
+		if err := node.Ask(f.client.socket, "stalls", &stalls); err != nil {
+			return false, err
+		}
+		if first, outage, over := stalls.Outage(at, int64(f.window)); over {
+			e.FirstMs, e.OutageMs = float64(first)/1e6, float64(outage)/1e6
+			return true, nil
+		}
+		if err := node.Ask(f.client.socket, "finished", &finished); err != nil || finished {
+			return false, err
+		}
+		if time.Duration(dataplane.Now()-at) > f.window+failoverBound {
+			return false, failed("no value was delivered for %v:\n%s", failoverBound, f.r.troubles())
+		}
+		wait = failoverPause
+	}
+}
+
+// steady waits until one proposer leads and all others follow it.
+func (f *failovers) steady(ctx context.Context) (*child, *node.ProposerStatus, error) {
+	for bound := time.Now().Add(failoverBound); ; {
+		led, by, err := f.leader()
+		if led != nil || err != nil {
+			return led, by, err
+		}
+		if time.Now().After(bound) {
+			return nil, nil, failed("the proposers do not agree on a leader within %v:\n%s", failoverBound, f.r.troubles())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, failed("interrupted")
+		case <-time.After(failoverPause):
+		}
+	}
+}
+
+// leader is the process whose proposer leads, if every other proposer says so too.
+func (f *failovers) leader() (led *child, by *node.ProposerStatus, err error) {
+	follows := map[paxos.NodeID]int{}
+	proposers := 0
+	for _, c := range f.r.procs {
+		if f.r.plan.file.Nodes[c.nodes[0]-1].Roles&cluster.Proposer == 0 {
+			continue
+		}
+		if c.ended() {
+			return nil, nil, c.failure()
+		}
+		s := &node.Status{}
+		if node.Ask(c.socket, "status", s) != nil {
+			return nil, nil, nil // it is starting
+		}
+		for i := range s.Proposers {
+			p := &s.Proposers[i]
+			proposers++
+			follows[p.Leader]++
+			if p.Leads {
+				led, by = c, p
+			}
+		}
+	}
+	if led == nil || follows[by.ID] != proposers {
+		return nil, nil, nil
+	}
+	return led, by, nil
+}
+
+// troubles is what the processes say about why nothing moves.
+func (r *running) troubles() string {
+	var b strings.Builder
+	for _, c := range r.procs {
+		s := &node.Status{}
+		if err := node.Ask(c.socket, "status", s); err != nil {
+			fmt.Fprintf(&b, "  %s: %v\n", c.name, err)
+			continue
+		}
+		for _, p := range s.Proposers {
+			fmt.Fprintf(&b, "  %s: leads %v, leader %d, ballot %s\n", c.name, p.Leads, p.Leader, p.Ballot)
+		}
+		for _, t := range s.Trouble {
+			fmt.Fprintf(&b, "  %s: %s\n", c.name, t)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// sentence tells a failover in one line.
+func sentence(e *bench.Failover) string {
+	return fmt.Sprintf("%7.2f s  %s proposer %d, which led by ballot %s; proposer %d leads by %s, values went on after %.1f ms",
+		e.AtS, e.How, e.Node, e.Ballot, e.Next, e.NextBy, e.OutageMs)
+}
