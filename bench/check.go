@@ -167,7 +167,9 @@ func (v *Verdict) losses(acks []SessionAcks, complete []*TallyReport, ids []uint
 			gone := minus(minus(spansOf(1, a.Below, a.Above), spansOf(0, 0, a.Failed)), delivered)
 			missing[i] = union(missing[i], gone)
 			lost += total(gone)
-			invented += total(minus(delivered, spansOf(1, a.Submitted+1, nil)))
+			if !a.Killed {
+				invented += total(minus(delivered, spansOf(1, a.Submitted+1, nil)))
+			}
 		}
 		if lost > 0 {
 			v.problem("learner %d did not deliver %d values that were acknowledged", ids[k], lost)
