@@ -155,8 +155,8 @@ func (f *failovers) leader() (led *child, by *node.ProposerStatus, err error) {
 			return nil, nil, c.failure()
 		}
 		s := &node.Status{}
-		if node.Ask(c.socket, "status", s) != nil {
-			return nil, nil, nil // it is starting
+		if err := node.Ask(c.socket, "status", s); err != nil {
+			return nil, nil, nil //nolint:nilerr // it is starting: there is no leader that all follow yet
 		}
 		for i := range s.Proposers {
 			p := &s.Proposers[i]
