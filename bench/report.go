@@ -52,10 +52,12 @@ type Report struct {
 	LeaderTimeoutMs float64 `json:"leader_timeout_ms"`
 	ClientRetryMs   float64 `json:"client_retry_ms"`
 
-	Kills      int           `json:"kills"`    // of leading proposers, with -9
-	Pauses     int           `json:"pauses"`   // of leading proposers, by SIGSTOP
-	Restarts   int           `json:"restarts"` // of those that were killed
-	FailoverMs FailoverTimes `json:"failover_ms"`
+	Kills      int           `json:"kills"`       // of leading proposers, with -9
+	Pauses     int           `json:"pauses"`      // of leading proposers, by SIGSTOP
+	Restarts   int           `json:"restarts"`    // of those that were killed
+	LeadsMs    FailoverTimes `json:"leads_ms"`    // from the signal until another proposer leads
+	FailoverMs FailoverTimes `json:"failover_ms"` // to the next delivered value
+	OutageMs   FailoverTimes `json:"outage_ms"`   // to the end of the longest time without an answer
 	Failovers  []Failover    `json:"failovers"`
 
 	Lost       uint64       `json:"lost"`
@@ -72,7 +74,7 @@ type Report struct {
 
 	measured  *hdrhistogram.Histogram
 	corrected *hdrhistogram.Histogram
-	outages   *hdrhistogram.Histogram
+	failover  *hdrhistogram.Histogram
 }
 
 // CoreUse is one loop and where it ran.

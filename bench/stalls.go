@@ -46,27 +46,36 @@ func (l *Load) Stalls() StallReport {
 	return r
 }
 
-// Outage is how long values did not go on after an event, in nanoseconds: from the event to the end of the longest stall that has a part between
-// the event and windowNs later. Only that part of a stall counts which is behind the event. firstNs is from the event to the first answer behind it:
-// values that were as good as chosen when a leader died are still answered for a moment. Both are 0 where the answers were never further apart
-// than 250 µs. They err to one side only: a stall in the window that has another reason and is longer than the outage is taken for it.
+// Next is when the first answer at or after a time came; that time itself where answers followed each other within 250 µs. 0: there was none yet.
+func (r *StallReport) Next(from paxos.Time) paxos.Time {
+	if r.Last < from {
+		return 0
+	}
+	for _, s := range r.Stalls {
+		if s.From < from && from <= s.To {
+			return s.To
+		}
+	}
+	return from
+}
+
+// Outage is the longest time without an answer behind an event: from the event to the end of the longest stall that has a part between the event
+// and windowNs later, in nanoseconds. Only that part of a stall counts which is behind the event. It needs to know nothing of the cause, and errs to
+// one side: a stall in the window that has another cause and is longer is taken for the event's.
 //
 // over tells that there was an answer behind the window; until then it is too early to tell.
-func (r *StallReport) Outage(event, windowNs paxos.Time) (firstNs, outageNs int64, over bool) {
+func (r *StallReport) Outage(event, windowNs paxos.Time) (outageNs int64, over bool) {
 	if r.Last < event+windowNs {
-		return 0, 0, false
+		return 0, false
 	}
-	longest := int64(-1)
+	longest := int64(0)
 	for _, s := range r.Stalls {
 		if s.To <= event || s.From >= event+windowNs {
 			continue
-		}
-		if s.From <= event {
-			firstNs = s.To - event
 		}
 		if length := s.To - max(s.From, event); length > longest {
 			longest, outageNs = length, s.To-event
 		}
 	}
-	return firstNs, outageNs, true
+	return outageNs, true
 }

@@ -42,9 +42,11 @@ func newBenchFailover() *cobra.Command {
 		Long: `Runs proposers, acceptors, learners and a client under load, each proposer a process of its own. It kills the process of the proposer that leads
 with -9, waits until values go on, starts it again, waits until it follows the new leader, and so on --kills times.
 
-An outage is from just before the signal until the end of the longest time without an answer that begins within a second, as the client's loop
-saw it: values that were chosen already are still answered for a moment after the kill, and do not end it. In the JSON, first_ms has the first of
-them. It ends with the histogram and the check of the demo: nothing lost, doubled or reordered. Exit status 0 only if that holds.`,
+It tells, from just before the signal on: when another proposer leads; when the client has its first answer from then on, which is the next
+delivered value and in the histogram; and the end of the longest time without an answer that begins within a second, whatever its cause. Values that
+were chosen already are still answered for a moment after the kill, and end none of these; in the JSON, first_ms has the first of them.
+
+It ends with the histogram and the check of the demo: nothing lost, doubled or reordered. Exit status 0 only if that holds.`,
 		Example: `  wirepaxos bench failover
   wirepaxos bench failover --transport udp --leader-timeout 50ms --json failover.json`,
 		Args: cobra.NoArgs,
@@ -65,7 +67,7 @@ them. It ends with the histogram and the check of the demo: nothing lost, double
 	f.IntVarP(&d.outstanding, "outstanding", "o", 8, "values in flight at once, of each client")
 	f.IntVarP(&d.clients, "clients", "n", 1, "clients, each a session of its own")
 	f.StringVar(&d.json, "json", "", "write the result to this file, as one JSON object")
-	f.StringVar(&d.hgrm, "hgrm", "", "write the histogram of outages to this file, in HdrHistogram's percentile format")
+	f.StringVar(&d.hgrm, "hgrm", "", "write the histogram of the times to the next delivered value to this file, in HdrHistogram's percentile format")
 	d.timing.add(f)
 	f.BoolVar(&d.verbose, "verbose", false, "show what every process tells")
 	return c
@@ -174,12 +176,12 @@ func (o *failoverFlags) tell(in *outcome) error {
 		return err
 	}
 	fmt.Println()
-	if err := r.OutageText(os.Stdout); err != nil {
+	if err := r.FailoverText(os.Stdout); err != nil {
 		return err
 	}
 	tellCheck(r)
 	if path := o.demo.hgrm; path != "" {
-		if err := r.WriteOutagesHgrm(path); err != nil {
+		if err := r.WriteFailoverHgrm(path); err != nil {
 			return err
 		}
 	}

@@ -77,7 +77,7 @@ func (f *failovers) strike(ctx context.Context, kill bool) (*bench.Failover, err
 		<-led.done
 	}
 	e.AtS = float64(at-f.began) / 1e9
-	counts, err := f.outage(ctx, at, &e)
+	stalls, err := f.watch(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("after proposer %d was %s: %w", e.Node, e.How, err)
 	}
@@ -90,47 +90,102 @@ func (f *failovers) strike(ctx context.Context, kill bool) (*bench.Failover, err
 		led.signal(syscall.SIGCONT)
 	}
 	_, next, err := f.steady(ctx)
-	if err != nil || !counts {
+	if err != nil || stalls == nil {
 		return nil, err
 	}
 	e.Next, e.NextBy = uint16(next.ID), next.Ballot
+	if err := f.time(&e, at, stalls); err != nil {
+		return nil, err
+	}
 	f.list = append(f.list, e)
 	return &e, nil
 }
 
-// outage waits until values go on, and answers false if the load is over.
-func (f *failovers) outage(ctx context.Context, at int64, e *bench.Failover) (bool, error) {
+// watch waits until values go on behind the window, and answers nil if the load is over before.
+func (f *failovers) watch(ctx context.Context, at int64) (*bench.StallReport, error) {
 	wait := f.window + time.Millisecond
 	for {
 		select {
 		case <-ctx.Done():
-			return false, failed("interrupted")
+			return nil, failed("interrupted")
 		case <-time.After(wait):
 		}
-		finished, stalls := false, bench.StallReport{}
-		if err := node.Ask(f.client.socket, "stalls", &stalls); err != nil {
-			return false, err
+		finished, stalls := false, &bench.StallReport{}
+		if err := node.Ask(f.client.socket, "stalls", stalls); err != nil {
+			return nil, err
 		}
-		if first, outage, over := stalls.Outage(at, int64(f.window)); over {
-			e.FirstMs, e.OutageMs = float64(first)/1e6, float64(outage)/1e6
-			return true, nil
+		if _, over := stalls.Outage(at, int64(f.window)); over {
+			return stalls, nil
 		}
 		if err := node.Ask(f.client.socket, "finished", &finished); err != nil || finished {
-			return false, err
+			return nil, err
 		}
 		if time.Duration(dataplane.Now()-at) > f.window+failoverBound {
-			return false, failed("no value was delivered for %v:\n%s", failoverBound, f.r.troubles())
+			return nil, failed("no value was delivered for %v:\n%s", failoverBound, f.r.troubles())
 		}
 		wait = failoverPause
 	}
 }
 
+// time fills in the times of a failover. A proposer that was paused for too short a time to be missed leads on: then the times are to the next answer.
+func (f *failovers) time(e *bench.Failover, at int64, stalls *bench.StallReport) error {
+	leads, err := f.tookOver(e.Node, at)
+	if err != nil {
+		return err
+	}
+	since := func(to int64) float64 { return max(0, float64(to-at)/1e6) }
+	outage, _ := stalls.Outage(at, int64(f.window))
+	e.FirstMs, e.LeadsMs, e.ValueMs = since(stalls.Next(at)), since(leads), since(stalls.Next(leads))
+	e.OutageMs = float64(outage) / 1e6
+	return nil
+}
+
+// tookOver is when the first of the other proposers led that did so after a time; that time if none did.
+func (f *failovers) tookOver(from uint16, at int64) (int64, error) {
+	first := never
+	err := f.proposers(func(_ *child, p *node.ProposerStatus) {
+		for _, l := range p.Changes {
+			if uint16(p.ID) != from && l.Leader == p.ID && l.SinceNs > at {
+				first = min(first, l.SinceNs)
+			}
+		}
+	})
+	if first == never {
+		first = at
+	}
+	return first, err
+}
+
+const never int64 = 1<<63 - 1
+
+// proposers looks at every proposer. The error is of a process that does not answer.
+func (f *failovers) proposers(look func(c *child, p *node.ProposerStatus)) error {
+	for _, c := range f.r.procs {
+		if f.r.plan.file.Nodes[c.nodes[0]-1].Roles&cluster.Proposer == 0 {
+			continue
+		}
+		s := &node.Status{}
+		if err := node.Ask(c.socket, "status", s); err != nil {
+			return err
+		}
+		for i := range s.Proposers {
+			look(c, &s.Proposers[i])
+		}
+	}
+	return nil
+}
+
 // steady waits until one proposer leads and all others follow it.
 func (f *failovers) steady(ctx context.Context) (*child, *node.ProposerStatus, error) {
 	for bound := time.Now().Add(failoverBound); ; {
-		led, by, err := f.leader()
-		if led != nil || err != nil {
-			return led, by, err
+		led, by := f.leader()
+		if led != nil {
+			return led, by, nil
+		}
+		for _, c := range f.r.procs {
+			if c.ended() {
+				return nil, nil, c.failure()
+			}
 		}
 		if time.Now().After(bound) {
 			return nil, nil, failed("the proposers do not agree on a leader within %v:\n%s", failoverBound, f.r.troubles())
@@ -143,34 +198,21 @@ func (f *failovers) steady(ctx context.Context) (*child, *node.ProposerStatus, e
 	}
 }
 
-// leader is the process whose proposer leads, if every other proposer says so too.
-func (f *failovers) leader() (led *child, by *node.ProposerStatus, err error) {
+// leader is the process whose proposer leads, if every other proposer says so too. One that starts does not answer yet.
+func (f *failovers) leader() (led *child, by *node.ProposerStatus) {
 	follows := map[paxos.NodeID]int{}
-	proposers := 0
-	for _, c := range f.r.procs {
-		if f.r.plan.file.Nodes[c.nodes[0]-1].Roles&cluster.Proposer == 0 {
-			continue
+	all := 0
+	err := f.proposers(func(c *child, p *node.ProposerStatus) {
+		all++
+		follows[p.Leader]++
+		if p.Leads {
+			led, by = c, p
 		}
-		if c.ended() {
-			return nil, nil, c.failure()
-		}
-		s := &node.Status{}
-		if err := node.Ask(c.socket, "status", s); err != nil {
-			return nil, nil, nil //nolint:nilerr // it is starting: there is no leader that all follow yet
-		}
-		for i := range s.Proposers {
-			p := &s.Proposers[i]
-			proposers++
-			follows[p.Leader]++
-			if p.Leads {
-				led, by = c, p
-			}
-		}
+	})
+	if err != nil || led == nil || follows[by.ID] != all {
+		return nil, nil
 	}
-	if led == nil || follows[by.ID] != proposers {
-		return nil, nil, nil
-	}
-	return led, by, nil
+	return led, by
 }
 
 // troubles is what the processes say about why nothing moves.
@@ -195,5 +237,5 @@ func (r *running) troubles() string {
 // sentence tells a failover in one line.
 func sentence(e *bench.Failover) string {
 	return fmt.Sprintf("%7.2f s  %s proposer %d, which led by ballot %s; proposer %d leads by %s, values went on after %.1f ms",
-		e.AtS, e.How, e.Node, e.Ballot, e.Next, e.NextBy, e.OutageMs)
+		e.AtS, e.How, e.Node, e.Ballot, e.Next, e.NextBy, e.ValueMs)
 }
