@@ -9,7 +9,7 @@ import (
 
 // Failover is one death or pause of a leader, and how long values did not go on. Times in milliseconds are from just before the signal.
 type Failover struct {
-	AtS      float64 `json:"at_s"` // since the first kill or pause could have been
+	AtS      float64 `json:"at_s"` // since the run began
 	How      string  `json:"how"`  // "killed" or "paused"
 	Node     uint16  `json:"node"` // that led
 	Ballot   string  `json:"ballot"`

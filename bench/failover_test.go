@@ -13,9 +13,9 @@ func TestFailoversInTheReport(t *testing.T) {
 	r.HeartbeatMs, r.LeaderTimeoutMs, r.ClientRetryMs = 1, 20, 10
 	var list []Failover
 	for i := range 30 {
-		list = append(list, Failover{How: "killed", Node: 4, Next: 5, OutageMs: float64(30 - i)})
+		list = append(list, Failover{How: "killed", Node: 4, Next: 5, LeadsMs: 0.5, ValueMs: float64(30 - i), OutageMs: 300})
 	}
-	list = append(list, Failover{How: "paused", Node: 5, Next: 4, OutageMs: 90.5})
+	list = append(list, Failover{How: "paused", Node: 5, Next: 4, LeadsMs: 8, ValueMs: 90.5, OutageMs: 91})
 	r.TakeFailovers(list, 30)
 	dir := t.TempDir()
 	if err := r.WriteJSON(filepath.Join(dir, "r.json")); err != nil {
@@ -34,29 +34,35 @@ func TestFailoversInTheReport(t *testing.T) {
 			t.Errorf("%s is %v, want %v", field, whole[field], want)
 		}
 	}
-	short, _ := whole["failover_ms"].(map[string]any)
-	for field, want := range map[string]float64{"min": 1, "median": 16, "p90": 28, "max": 90.5} { // of 1, 2, … 30, 90.5
-		if short[field] != want {
-			t.Errorf("failover_ms.%s is %v, want %v", field, short[field], want)
+	for name, times := range map[string]FailoverTimes{
+		"failover_ms": {Min: 1, Median: 16, P90: 28, Max: 90.5}, // of 1, 2, … 30, 90.5
+		"leads_ms":    {Min: 0.5, Median: 0.5, P90: 0.5, Max: 8},
+		"outage_ms":   {Min: 91, Median: 300, P90: 300, Max: 300},
+	} {
+		short, _ := whole[name].(map[string]any)
+		for field, want := range map[string]float64{"min": times.Min, "median": times.Median, "p90": times.P90, "max": times.Max} {
+			if short[field] != want {
+				t.Errorf("%s.%s is %v, want %v", name, field, short[field], want)
+			}
 		}
 	}
 	if all, _ := whole["failovers"].([]any); len(all) != 31 {
 		t.Errorf("failovers has %d entries", len(all))
 	}
 	var b strings.Builder
-	if err := r.OutageText(&b); err != nil {
+	if err := r.FailoverText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"30 killed with -9, 1 paused, 30 restarts", "leader timeout 20 ms", "16.00   ms median", "worst 90.50", "outages, from"} {
+	for _, want := range []string{"30 killed with -9, 1 paused, 30 restarts", "leader timeout 20 ms", "next delivered value         1.00      16.00      28.00      90.50",
+		"to the next delivered value, from"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, b.String())
 		}
 	}
-	if err := r.WriteOutagesHgrm(filepath.Join(dir, "o.hgrm")); err != nil {
+	if err := r.WriteFailoverHgrm(filepath.Join(dir, "o.hgrm")); err != nil {
 		t.Fatal(err)
 	}
-	if text, err = os.ReadFile(filepath.Join(dir, "o.hgrm")); err != nil || !strings.Contains(string(text), "Total count    =           31") &&
-		!strings.Contains(string(text), "31]") {
+	if text, err = os.ReadFile(filepath.Join(dir, "o.hgrm")); err != nil || !strings.Contains(string(text), "         31 ") {
 		t.Errorf("the histogram: %v\n%s", err, text)
 	}
 }

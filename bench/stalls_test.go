@@ -19,22 +19,34 @@ func answersAt(times ...paxos.Time) StallReport {
 
 func TestOutage(t *testing.T) {
 	for _, c := range []struct {
-		name          string
-		answers       []paxos.Time
-		first, outage int64
-		over          bool
+		name    string
+		answers []paxos.Time
+		outage  int64
+		over    bool
 	}{
-		{"no answer behind the window", []paxos.Time{99 * ms, 115 * ms}, 0, 0, false},
-		{"no answer at all", nil, 0, 0, false},
-		{"one stall around the event", []paxos.Time{99 * ms, 115 * ms, 300 * ms}, 15 * ms, 200 * ms, true},
-		{"values in flight are answered first", []paxos.Time{99 * ms, 101 * ms, 112 * ms, 113 * ms, 200*ms - 1, 200 * ms}, 1 * ms, 100*ms - 1, true},
-		{"only what is behind the event counts", []paxos.Time{10 * ms, 101 * ms, 103 * ms, 104 * ms, 199 * ms, 200 * ms}, 1 * ms, 99 * ms, true},
-		{"a stall that ended before", []paxos.Time{10 * ms, 99 * ms, 99*ms + 1, 102 * ms, 200 * ms, 201 * ms}, 2 * ms, 100 * ms, true},
-		{"one that begins behind the window", []paxos.Time{99 * ms, 104 * ms, 110 * ms, 200 * ms, 200*ms + 1, 900 * ms}, 4 * ms, 100 * ms, true},
+		{"no answer behind the window", []paxos.Time{99 * ms, 115 * ms}, 0, false},
+		{"no answer at all", nil, 0, false},
+		{"one stall around the event", []paxos.Time{99 * ms, 115 * ms, 300 * ms}, 200 * ms, true},
+		{"values in flight are answered first", []paxos.Time{99 * ms, 101 * ms, 112 * ms, 113 * ms, 120 * ms, 126 * ms, 126*ms + 1, 204 * ms}, 104 * ms, true},
+		{"only what is behind the event counts", []paxos.Time{10 * ms, 101 * ms, 103 * ms, 104 * ms, 199 * ms, 200 * ms}, 99 * ms, true},
+		{"a stall that ended before", []paxos.Time{10 * ms, 99 * ms, 99*ms + 1, 102 * ms, 103 * ms, 201 * ms}, 101 * ms, true},
+		{"one that begins behind the window", []paxos.Time{99 * ms, 104 * ms, 110 * ms, 200 * ms, 200*ms + 1, 900 * ms}, 100 * ms, true},
 	} {
 		r := answersAt(c.answers...)
-		if first, outage, over := r.Outage(100*ms, 100*ms); first != c.first || outage != c.outage || over != c.over {
-			t.Errorf("%s: first %d, outage %d, over %v; want %d, %d, %v", c.name, first, outage, over, c.first, c.outage, c.over)
+		if outage, over := r.Outage(100*ms, 100*ms); outage != c.outage || over != c.over {
+			t.Errorf("%s: outage %d, over %v; want %d, %v", c.name, outage, over, c.outage, c.over)
+		}
+	}
+}
+
+func TestNextAnswer(t *testing.T) {
+	r := answersAt(99*ms, 101*ms, 101*ms+1, 130*ms, 130*ms+1)
+	for from, want := range map[paxos.Time]paxos.Time{
+		100 * ms: 101 * ms, 101 * ms: 101 * ms, 101*ms + 2: 130 * ms, 130*ms + 1: 130*ms + 1, // the last follows closely: the time itself
+		130*ms + 2: 0, 500 * ms: 0,
+	} {
+		if got := r.Next(from); got != want {
+			t.Errorf("the next answer from %d on came at %d, want %d", from, got, want)
 		}
 	}
 }
@@ -46,8 +58,8 @@ func TestOutageOfNothing(t *testing.T) {
 		times = append(times, at)
 	}
 	r := answersAt(times...)
-	if first, outage, over := r.Outage(100*ms, 100*ms); len(r.Stalls) != 0 || first != 0 || outage != 0 || !over {
-		t.Errorf("%d stalls, first %d, outage %d, over %v", len(r.Stalls), first, outage, over)
+	if outage, over := r.Outage(100*ms, 100*ms); len(r.Stalls) != 0 || outage != 0 || !over || r.Next(100*ms) != 100*ms {
+		t.Errorf("%d stalls, outage %d, over %v, next answer %d", len(r.Stalls), outage, over, r.Next(100*ms))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wirepaxos/bench"
+	"wirepaxos/dataplane"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 	"wirepaxos/tools/netlab"
@@ -139,7 +140,7 @@ func (o *failoverFlags) run(c *cobra.Command) (err error) {
 
 // measure kills leaders, ends the load and collects what everyone counted.
 func (o *failoverFlags) measure(ctx context.Context, r *running) (*outcome, error) {
-	f := newFailovers(r, outageWindow)
+	f := newFailovers(r, dataplane.Now(), outageWindow)
 	for n := range o.kills {
 		calm := calmLeast + rand.N(calmMost-calmLeast)
 		select {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wirepaxos/bench"
+	"wirepaxos/dataplane"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/tools/netlab"
 )
@@ -176,6 +177,7 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	}
 	r.verbose, r.output = o.verbose, os.Stdout
 	defer func() { err = errors.Join(err, r.end()) }()
+	began := dataplane.Now()
 	if err := r.start(append(o.words(), "--linger")); err != nil {
 		return err
 	}
@@ -191,7 +193,7 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 			fmt.Printf("  %s: %s\n", r.procs[i].name, line)
 		}
 	}
-	f := newFailovers(r, o.window())
+	f := newFailovers(r, began, o.window())
 	result, err := r.await(ctx, o.strikesOf(f))
 	if err != nil {
 		return err

@@ -71,7 +71,8 @@ func (o *demoFlags) strikesOf(f *failovers) func(context.Context) error {
 	if !o.strikes() {
 		return nil
 	}
-	killAt, pauseAt := f.began+int64(o.kill), f.began+int64(o.pause)
+	now := dataplane.Now()
+	killAt, pauseAt := now+int64(o.kill), now+int64(o.pause)
 	last := f.began + int64(o.warmup+o.duration-o.window())
 	if o.values > 0 && !o.flags.Changed("duration") {
 		last = 1<<63 - 1

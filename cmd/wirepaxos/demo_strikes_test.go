@@ -39,7 +39,7 @@ func kept(t *testing.T, r *bench.Report, stdout string) {
 		if !strings.Contains(stdout, sentence(e)) {
 			t.Errorf("%q is missing in:\n%s", sentence(e), stdout)
 		}
-		if e.How == "killed" && (e.Node == e.Next || e.Ballot == e.NextBy || e.OutageMs <= 0 || e.OutageMs < e.FirstMs) {
+		if e.How == "killed" && (e.Node == e.Next || e.Ballot == e.NextBy || e.LeadsMs <= 0 || e.ValueMs < e.LeadsMs || e.ValueMs < e.FirstMs) {
 			t.Errorf("a failover: %+v", e)
 		}
 	}
@@ -51,14 +51,14 @@ func kept(t *testing.T, r *bench.Report, stdout string) {
 // The demo kills and pauses leaders under load, and nothing is lost by it.
 func TestDemoTakesLeadersAway(t *testing.T) {
 	for _, flags := range []string{
-		"--kill-leader-every 1s --drop 0.05 --learners 2",
+		"--kill-leader-every 1s --drop 0.05 --learners 2 --leader-timeout 30ms",
 		"--kill-leader-every 1s --transport udp --layout process-per-role --outstanding 32",
 		"--kill-leader-every 1200ms --pause-leader-every 1s --link udp4",
 	} {
 		t.Run(strings.ReplaceAll(flags, " ", ""), func(t *testing.T) {
 			needLab(t)
 			out := filepath.Join(t.TempDir(), "r.json")
-			args := strings.Fields("demo --proposers 3 --leader-timeout 20ms --warmup 100ms --duration 3500ms --json " + out + " " + flags)
+			args := strings.Fields("demo --proposers 3 --warmup 100ms --duration 3500ms --json " + out + " " + flags)
 			status, stdout, stderr := runProgram(t, args...)
 			if status != 0 || stderr != "" {
 				t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
@@ -82,17 +82,17 @@ func TestBenchFailover(t *testing.T) {
 			needLab(t)
 			out := t.TempDir()
 			const kills = 3
-			status, stdout, stderr := runProgram(t, "bench", "failover", "--kills", "3", "--leader-timeout", "20ms", "--transport", string(transport),
+			status, stdout, stderr := runProgram(t, "bench", "failover", "--kills", "3", "--leader-timeout", "20ms", "--heartbeat", "2ms", "--transport", string(transport),
 				"--json", filepath.Join(out, "r.json"), "--hgrm", filepath.Join(out, "r.hgrm"))
 			if status != 0 || stderr != "" {
 				t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
 			}
 			r := readReport(t, filepath.Join(out, "r.json"))
 			kept(t, &r, stdout)
-			if r.Kills != kills || r.Layout != layoutProposersApart || r.LeaderTimeoutMs != 20 || r.Idle == "" {
+			if r.Kills != kills || r.Layout != layoutProposersApart || r.LeaderTimeoutMs != 20 || r.HeartbeatMs != 2 || r.Idle == "" {
 				t.Errorf("%d kills, layout %s, leader timeout %v ms, idle %q", r.Kills, r.Layout, r.LeaderTimeoutMs, r.Idle)
 			}
-			for _, want := range []string{"3 killed with -9, 0 paused, 3 restarts", "outages, from", "ms median", "nothing lost, doubled or reordered"} {
+			for _, want := range []string{"3 killed with -9, 0 paused, 3 restarts", "to the next delivered value, from", "another proposer leads", "nothing lost, doubled or reordered"} {
 				if !strings.Contains(stdout, want) {
 					t.Errorf("%q is missing in:\n%s", want, stdout)
 				}

@@ -49,8 +49,9 @@ const (
 	failoverPause = 10 * time.Millisecond
 )
 
-func newFailovers(r *running, window time.Duration) *failovers {
-	f := &failovers{r: r, window: window, began: dataplane.Now()}
+// newFailovers takes leaders away from a cluster whose processes were started at began, and run.
+func newFailovers(r *running, began int64, window time.Duration) *failovers {
+	f := &failovers{r: r, window: window, began: began}
 	for _, c := range r.procs {
 		if c.args[0] == "client" {
 			f.client = c
@@ -85,7 +86,6 @@ func (f *failovers) strike(ctx context.Context, kill bool) (*bench.Failover, err
 		if err := f.r.launch(led); err != nil {
 			return nil, err
 		}
-		f.restarts++
 	} else {
 		led.signal(syscall.SIGCONT)
 	}
@@ -97,7 +97,9 @@ func (f *failovers) strike(ctx context.Context, kill bool) (*bench.Failover, err
 	if err := f.time(&e, at, stalls); err != nil {
 		return nil, err
 	}
-	f.list = append(f.list, e)
+	if f.list = append(f.list, e); kill {
+		f.restarts++
+	}
 	return &e, nil
 }
 
