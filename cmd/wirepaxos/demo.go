@@ -87,6 +87,9 @@ func (o *demoFlags) check() error {
 	if o.drop < 0 || o.drop >= 1 || o.dup < 0 || o.dup >= 1 || o.drop+o.dup > 1 {
 		return fmt.Errorf("--drop %v --dup %v: want rates from 0 to below 1", o.drop, o.dup)
 	}
+	if o.timing.leaderTimeout <= 0 || o.timing.heartbeat <= 0 {
+		return fmt.Errorf("--leader-timeout %v, --heartbeat %v: want positive times", o.timing.leaderTimeout, o.timing.heartbeat)
+	}
 	switch o.transport {
 	case "", "afxdp", "udp", "mem":
 	default:

@@ -108,7 +108,7 @@ func TestBenchFailover(t *testing.T) {
 func TestBenchFailoverInterrupted(t *testing.T) {
 	needLab(t)
 	for _, after := range []string{"the leader is killed", "   1 of 1000"} {
-		p := begin(t, "bench", "failover", "--kills", "1000", "--leader-timeout", "20ms")
+		p := begin(t, "bench", "failover", "--kills", "1000")
 		p.shows(after)
 		p.signal(syscall.SIGINT)
 		if status := p.status(); status != 1 && status != 2 {

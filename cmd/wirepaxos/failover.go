@@ -19,9 +19,12 @@ import (
 // timingFlags are the timers that failing over depends on; 0: the cluster file's own defaults.
 type timingFlags struct{ leaderTimeout, heartbeat time.Duration }
 
+// add makes the flags; what is set already is their default.
 func (t *timingFlags) add(flags *pflag.FlagSet) {
-	flags.DurationVar(&t.leaderTimeout, "leader-timeout", 0, "silence after which a leader is taken for gone (default: the cluster file's)")
-	flags.DurationVar(&t.heartbeat, "heartbeat", 0, "how often a leader tells that it lives (default: the cluster file's)")
+	file := cluster.New().Timing
+	t.apply(&file)
+	flags.DurationVar(&t.leaderTimeout, "leader-timeout", file.LeaderTimeout, "silence after which a leader is taken for gone")
+	flags.DurationVar(&t.heartbeat, "heartbeat", file.Heartbeat, "how often a leader tells that it lives")
 }
 
 func (t *timingFlags) apply(to *cluster.Timing) {
