@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -151,7 +152,11 @@ func (v *Verdict) tally(end LearnerEnd, t *TallyReport) (complete bool) {
 func (v *Verdict) losses(acks []SessionAcks, complete []*TallyReport, ids []uint16) {
 	submitted := map[uint64]uint64{} // the highest sequence of each client, in all its runs that reported
 	for i := range acks {
-		submitted[acks[i].Client] = max(submitted[acks[i].Client], acks[i].Submitted)
+		top := acks[i].Submitted
+		if acks[i].Killed {
+			top = math.MaxUint64 - 1 // what it submitted later is not known
+		}
+		submitted[acks[i].Client] = max(submitted[acks[i].Client], top)
 	}
 	missing := make([][]span, len(acks))
 	for k, t := range complete {

@@ -55,6 +55,7 @@ type Load struct {
 	clamped   uint64 // answers later than a minute, recorded as one minute
 	measured  *hdrhistogram.Histogram
 	recent    *hdrhistogram.Histogram // since the last cut; nil unless somebody watches
+	stalls    stalls
 }
 
 // session is what the load knows of one session: which sequences were answered, as a prefix and a bitmap over the span past it.
@@ -112,6 +113,7 @@ func (l *Load) Done(now paxos.Time, o *client.Outcome) {
 	e.answer(o.Sequence)
 	if o.Status == paxos.StatusDelivered {
 		l.delivered++
+		l.stalls.answer(now)
 		l.record(now, o.Submitted)
 	} else {
 		l.fail(e, o.Sequence)

@@ -48,6 +48,18 @@ type Report struct {
 	Drops          uint64  `json:"drops"`    // frames that ports or roles dropped
 	Syscalls       uint64  `json:"syscalls"` // on the hot path, of all ports
 
+	HeartbeatMs     float64 `json:"heartbeat_ms"`
+	LeaderTimeoutMs float64 `json:"leader_timeout_ms"`
+	ClientRetryMs   float64 `json:"client_retry_ms"`
+
+	Kills      int           `json:"kills"`       // of leading proposers, with -9
+	Pauses     int           `json:"pauses"`      // of leading proposers, by SIGSTOP
+	Restarts   int           `json:"restarts"`    // of those that were killed
+	LeadsMs    FailoverTimes `json:"leads_ms"`    // from the signal until another proposer leads
+	FailoverMs FailoverTimes `json:"failover_ms"` // to the next delivered value
+	OutageMs   FailoverTimes `json:"outage_ms"`   // to the end of the longest time without an answer
+	Failovers  []Failover    `json:"failovers"`
+
 	Lost       uint64       `json:"lost"`
 	Duplicated uint64       `json:"duplicated"`
 	Reordered  uint64       `json:"reordered"`
@@ -62,6 +74,7 @@ type Report struct {
 
 	measured  *hdrhistogram.Histogram
 	corrected *hdrhistogram.Histogram
+	failover  *hdrhistogram.Histogram
 }
 
 // CoreUse is one loop and where it ran.
@@ -105,7 +118,7 @@ func (r *Report) TakeVerdict(v *Verdict, learners []LearnerEnd) {
 func (r *Report) WriteJSON(path string) error {
 	whole := *r
 	whole.Learners, whole.Problems, whole.Notes = orEmpty(r.Learners), orEmpty(r.Problems), orEmpty(r.Notes)
-	whole.Cores, whole.Sockets = orEmpty(r.Cores), orEmpty(r.Sockets)
+	whole.Cores, whole.Sockets, whole.Failovers = orEmpty(r.Cores), orEmpty(r.Sockets), orEmpty(r.Failovers)
 	return WriteJSON(path, &whole)
 }
 

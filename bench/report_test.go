@@ -228,7 +228,7 @@ func TestPlotOfAnything(t *testing.T) {
 			record(h, v, 1)
 		}
 		var b strings.Builder
-		plot(&b, h)
+		plot(&b, "measured", h)
 		rows := 0
 		for line := range strings.Lines(b.String()) {
 			if strings.Contains(line, "%") {

@@ -18,6 +18,9 @@ type SessionAcks struct {
 	Below     uint64   `json:"below"`           // every sequence from First on and below was answered: acknowledged, or is in Failed
 	Above     []uint64 `json:"above,omitempty"` // acknowledged at or above Below, ascending; Failed ones are not among them
 	Failed    []uint64 `json:"failed,omitempty"`
+
+	// Killed says that this is from some moment before the client died: what it was told and sent later is not known.
+	Killed bool `json:"killed,omitempty"`
 }
 
 // ClientResult is what one client process measured, in a form that another process can read.

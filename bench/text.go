@@ -15,8 +15,9 @@ func (r *Report) Text(w io.Writer) error {
 	var b strings.Builder
 	r.conditions(&b)
 	r.amounts(&b)
+	r.failovers(&b)
 	r.latencies(&b)
-	plot(&b, r.measured)
+	plot(&b, "measured", r.measured)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -145,7 +146,7 @@ const (
 
 // plot draws the distribution, a row for each range of latencies. Ranges grow by one factor, so that the tail fits; every range that
 // holds a value at all shows at least a dot.
-func plot(b *strings.Builder, h *hdrhistogram.Histogram) {
+func plot(b *strings.Builder, what string, h *hdrhistogram.Histogram) {
 	if h == nil || h.TotalCount() == 0 {
 		return
 	}
@@ -167,7 +168,7 @@ func plot(b *strings.Builder, h *hdrhistogram.Histogram) {
 			most = max(most, counts[at])
 		}
 	}
-	fmt.Fprintf(b, "measured, from (µs)\n")
+	fmt.Fprintf(b, "%s, from (µs)\n", what)
 	for i, n := range counts {
 		bar := strings.Repeat("#", int(int64(plotWidth)*n/most))
 		if n > 0 && bar == "" {

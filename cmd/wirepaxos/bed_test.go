@@ -28,14 +28,21 @@ type bed struct {
 // bedNumber tells the labs of one test process apart.
 var bedNumber int
 
-// newBed builds the network and the cluster file. Nothing runs yet. Everything is taken down at the test's end, which checks that.
+// newBed builds the network and the cluster file. Nothing runs yet. Everything is taken down at the test's end, which checks that. UDP runs
+// on the loopback address.
 func newBed(t *testing.T, c planConfig) *bed {
+	t.Helper()
+	return newBedIn(t, c, c.transport == cluster.TransportAFXDP, netlab.Faults{}, "--outstanding", "8")
+}
+
+// newBedIn does so in a lab or not, with these flags of the client.
+func newBedIn(t *testing.T, c planConfig, lab bool, faults netlab.Faults, flags ...string) *bed {
 	t.Helper()
 	c.batch, c.idle = or(c.batch, cluster.BatchInstance), cluster.IdleAuto
 	c.layout, c.link = or(c.layout, layoutProcessPerRole), or(c.link, cluster.LinkEthernet)
 	c.acceptors, c.proposers, c.learners = or(c.acceptors, 3), or(c.proposers, 1), or(c.learners, 1)
 	loopback := uint16(0)
-	if c.transport == cluster.TransportAFXDP {
+	if lab {
 		needLab(t)
 	} else {
 		loopback = freePorts(t, 16)
@@ -45,15 +52,14 @@ func newBed(t *testing.T, c planConfig) *bed {
 		t.Fatal(err)
 	}
 	bedNumber++
-	r, err := build(context.Background(), p, fmt.Sprintf("it%d_%d", os.Getpid(), bedNumber), netlab.Faults{}, loopback)
+	r, err := build(context.Background(), p, fmt.Sprintf("it%d_%d", os.Getpid(), bedNumber), faults, loopback)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bed{running: r, t: t, told: map[*child]*lockedBuffer{}, nodes: map[uint16]*child{}}
 	t.Cleanup(b.takeDown)
 	for i, q := range p.procs {
-		flags := []string{"--duration", "600s", "--warmup", "0s", "--outstanding", "8", "--linger"}
-		k := r.child(i, q, flags)
+		k := r.child(i, q, append([]string{"--duration", "600s", "--warmup", "0s", "--linger"}, flags...))
 		r.procs = append(r.procs, k)
 		b.told[k] = &lockedBuffer{}
 		k.log.echo = b.told[k]
@@ -134,12 +140,7 @@ func (b *bed) startAll() {
 
 // signal sends a signal to the process of a node.
 func (b *bed) signal(id uint16, s syscall.Signal) {
-	k := b.nodes[id]
-	if k.lab != nil {
-		k.lab.Signal(s)
-		return
-	}
-	k.cmd.Process.Signal(s)
+	b.nodes[id].signal(s)
 }
 
 // kill ends the process of a node as kill -9 does.

@@ -177,6 +177,8 @@ func runClient(o *nodeFlags, l *loadFlags, c *clientFlags) error {
 	answers := map[string]node.Answer{
 		"finished": node.NoWords(func() (any, error) { return w.finished(), nil }),
 		"result":   node.NoWords(func() (any, error) { return w.result() }),
+		"stalls":   node.NoWords(func() (any, error) { return w.stalls(), nil }),
+		"stop":     node.NoWords(func() (any, error) { return w.stop(), nil }),
 	}
 	tallies.answer(p, answers)
 	stop, err := serve(o, p, answers)
@@ -300,6 +302,18 @@ func (w *watch) result() (r bench.ClientResult, err error) {
 	return r, err
 }
 
+// stalls are the latest times without an answer.
+func (w *watch) stalls() (r bench.StallReport) {
+	w.p.Inspect(func() { r = w.load.Stalls() })
+	return r
+}
+
+// stop ends the submissions; the load is finished when what is in flight was answered.
+func (w *watch) stop() bool {
+	w.p.Inspect(func() { w.load.Stop(dataplane.Now()) })
+	return true
+}
+
 // report prints and writes what this process alone knows: the learners on its own loop, and no others.
 func (w *watch) report(f *cluster.File, l *loadFlags, t tallies, layout string) error {
 	result, err := w.result()
@@ -333,16 +347,21 @@ func (o *loadFlags) finish(r *bench.Report) error {
 		return err
 	}
 	tellCheck(r)
-	if o.json != "" {
-		if err := r.WriteJSON(o.json); err != nil {
-			return err
-		}
-	}
 	if o.hgrm != "" {
 		if err := r.WriteHgrm(o.hgrm); err != nil {
 			return err
 		}
 	}
+	if o.json != "" {
+		if err := r.WriteJSON(o.json); err != nil {
+			return err
+		}
+	}
+	return holds(r)
+}
+
+// holds is an error if the check did not hold.
+func holds(r *bench.Report) error {
 	switch {
 	case len(r.Problems) > 0 || !r.Equal:
 		return failed("the check at the end did not hold: %v", r.Problems)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wirepaxos/bench"
+	"wirepaxos/dataplane"
 	"wirepaxos/paxos"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
@@ -21,6 +22,8 @@ import (
 // demoFlags are the flags of the demo.
 type demoFlags struct {
 	loadFlags
+	timing                               timingFlags
+	kill, pause                          time.Duration // how often the leader's process is killed, or stopped for a while
 	transport, link, layout, batch, idle string
 	acceptors, proposers, learners       int
 	drop, dup                            float64
@@ -37,10 +40,15 @@ func newDemo() *cobra.Command {
 AF_XDP, measures for --duration, and ends with the latency histogram and a check: every learner delivered the same sequence, with nothing lost,
 doubled or reordered. Everything is torn down at the end, also on Ctrl-C.
 
-Without root or AF_XDP it runs the same cluster in one process over memory, and says so. Exit status 0 only if the check holds.`,
+With --kill-leader-every the process of the proposer that leads is killed with -9 every so often and started again; each proposer is then a
+process of its own. The report has how long values did not go on each time.
+
+Without root or AF_XDP it runs the same cluster in one process over memory, and says so; where leaders are killed, as processes over UDP on
+127.0.0.1. Exit status 0 only if the check holds.`,
 		Example: `  wirepaxos demo --outstanding 256
   wirepaxos demo --transport udp
-  wirepaxos demo --layout process-per-role --acceptors 5 --learners 3 --drop 0.05 --dup 0.05`,
+  wirepaxos demo --layout process-per-role --acceptors 5 --learners 3 --drop 0.05 --dup 0.05
+  wirepaxos demo --proposers 3 --kill-leader-every 1s --drop 0.05 --duration 20s`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return o.run(c)
@@ -50,7 +58,7 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 	o.loadFlags.add(f)
 	f.StringVar(&o.transport, "transport", "", "afxdp, udp or mem (default: afxdp where it works, else mem)")
 	f.StringVar(&o.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
-	f.StringVar(&o.layout, "layout", layoutAuto, "packed, process-per-role, shared-nic; auto: by the number of cores")
+	f.StringVar(&o.layout, "layout", layoutAuto, "packed, proposers-apart, process-per-role, shared-nic; auto: by the number of cores")
 	f.StringVar(&o.batch, "batch", "instance", "instance: values of a burst share an instance; frame: one value an instance; off: and one message a frame")
 	f.StringVar(&o.idle, "idle", "auto", "what an empty cycle does: spin, yield, backoff, block, auto")
 	f.IntVar(&o.acceptors, "acceptors", 3, "number of acceptors")
@@ -58,6 +66,9 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 	f.IntVar(&o.learners, "learners", 1, "number of learners")
 	f.Float64Var(&o.drop, "drop", 0, "rate of frames that the lab's switch drops, 0 to 1")
 	f.Float64Var(&o.dup, "dup", 0, "rate of frames that the lab's switch sends twice, 0 to 1")
+	f.DurationVar(&o.kill, "kill-leader-every", 0, "kill the leader's process with -9 this often, and start it again")
+	f.DurationVar(&o.pause, "pause-leader-every", 0, "stop the leader's process for a while this often (SIGSTOP, SIGCONT)")
+	o.timing.add(f)
 	f.BoolVar(&o.verbose, "verbose", false, "show what every process tells")
 	return c
 }
@@ -78,6 +89,9 @@ func (o *demoFlags) check() error {
 	if o.drop < 0 || o.drop >= 1 || o.dup < 0 || o.dup >= 1 || o.drop+o.dup > 1 {
 		return fmt.Errorf("--drop %v --dup %v: want rates from 0 to below 1", o.drop, o.dup)
 	}
+	if o.timing.leaderTimeout <= 0 || o.timing.heartbeat <= 0 {
+		return fmt.Errorf("--leader-timeout %v, --heartbeat %v: want positive times", o.timing.leaderTimeout, o.timing.heartbeat)
+	}
 	switch o.transport {
 	case "", "afxdp", "udp", "mem":
 	default:
@@ -91,7 +105,7 @@ func (o *demoFlags) check() error {
 	if o.transport == "mem" && (o.drop > 0 || o.dup > 0) {
 		return fmt.Errorf("--drop and --dup are the switch's, and memory has none: use --transport afxdp or udp")
 	}
-	return nil
+	return o.checkStrikes()
 }
 
 func (o *demoFlags) run(c *cobra.Command) error {
@@ -102,7 +116,12 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	unsupported := netlab.Supported()
 	transport := cluster.Transport(o.transport)
 	if transport == "" {
-		if transport = cluster.TransportAFXDP; unsupported != nil {
+		transport = cluster.TransportAFXDP
+		switch {
+		case unsupported != nil && o.strikes():
+			transport = cluster.TransportUDP
+			fmt.Printf("No AF_XDP here (%v): the same cluster runs over kernel UDP sockets.\n", unsupported)
+		case unsupported != nil:
 			transport = cluster.TransportMem
 			fmt.Printf("No AF_XDP here (%v): the same cluster runs in one process over memory.\n", unsupported)
 		}
@@ -113,10 +132,7 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	if (o.drop > 0 || o.dup > 0) && unsupported != nil {
 		return fmt.Errorf("--drop and --dup need the lab's switch: %w", unsupported)
 	}
-	p, err := newPlan(planConfig{
-		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: transport,
-		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), idle: cluster.Idle(o.idle),
-	})
+	p, err := newPlan(o.planConfig(transport))
 	if err != nil {
 		return err
 	}
@@ -131,12 +147,25 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	return o.runProcesses(ctx, p, unsupported == nil)
 }
 
+// planConfig is what the flags ask for.
+func (o *demoFlags) planConfig(transport cluster.Transport) planConfig {
+	return planConfig{
+		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: transport,
+		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), idle: cluster.Idle(o.idle), timing: o.timing,
+	}
+}
+
 // opening says what is about to run.
 func (o *demoFlags) opening(p *plan, where string) {
-	fmt.Printf("%d proposer(s), %d acceptors, %d learner(s), 1 client over %s, layout %s, %s:\n  %s\n", o.proposers, o.acceptors, o.learners,
-		p.file.Transport, p.layout, where, p.describe())
+	o.shape(p, where)
 	fmt.Printf("%d client(s) with %d outstanding value(s) of %d bytes, for %v after %v to warm up.\n", o.clients, o.outstanding, o.size,
 		o.duration, o.warmup)
+}
+
+// shape says what runs where.
+func (o *demoFlags) shape(p *plan, where string) {
+	fmt.Printf("%d proposer(s), %d acceptors, %d learner(s), 1 client over %s, layout %s, %s:\n  %s\n", o.proposers, o.acceptors, o.learners,
+		p.file.Transport, p.layout, where, p.describe())
 }
 
 // loopbackPort is the first UDP port of a cluster that runs without a lab.
@@ -156,6 +185,7 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	}
 	r.verbose, r.output = o.verbose, os.Stdout
 	defer func() { err = errors.Join(err, r.end()) }()
+	began := dataplane.Now()
 	if err := r.start(append(o.words(), "--linger")); err != nil {
 		return err
 	}
@@ -171,99 +201,17 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 			fmt.Printf("  %s: %s\n", r.procs[i].name, line)
 		}
 	}
-	result, err := r.await(ctx)
+	f := newFailovers(r, began, o.window())
+	result, err := r.await(ctx, o.strikesOf(f))
 	if err != nil {
 		return err
 	}
-	return o.conclude(ctx, r, result)
-}
-
-// await waits until the client has finished.
-func (r *running) await(ctx context.Context) (bench.ClientResult, error) {
-	for {
-		for _, c := range r.procs {
-			if c.ended() {
-				return bench.ClientResult{}, c.failure()
-			}
-			if c.args[0] != "client" {
-				continue
-			}
-			over, result := false, bench.ClientResult{}
-			if err := node.Ask(c.socket, "finished", &over); err == nil && over {
-				return result, node.Ask(c.socket, "result", &result)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return bench.ClientResult{}, failed("interrupted")
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
-
-// settleBound is how long learners get to reach the high watermark once the load has ended.
-const (
-	settleBound = 15 * time.Second
-	settlePause = 50 * time.Millisecond
-)
-
-// conclude waits for the learners, gathers what everyone counted, and reports.
-func (o *demoFlags) conclude(ctx context.Context, r *running, result bench.ClientResult) error {
-	all, err := r.settle(ctx)
+	in, err := r.gather(ctx, result)
 	if err != nil {
 		return err
 	}
-	in := outcome{
-		file: r.plan.file, layout: r.plan.layout, plan: r.plan, results: []bench.ClientResult{result}, statuses: all,
-		tallies: map[paxos.NodeID]bench.TallyReport{}, drop: o.drop, dup: o.dup,
-	}
-	for _, c := range r.procs {
-		var reports map[paxos.NodeID]bench.TallyReport
-		if err := node.Ask(c.socket, "tally", &reports); err != nil {
-			return err
-		}
-		for id, t := range reports {
-			in.tallies[id] = t
-		}
-	}
-	return o.tell(&in)
-}
-
-// settle waits until no learner has anything left to deliver, and returns the last word of all.
-func (r *running) settle(ctx context.Context) (all []*node.Status, err error) {
-	for bound := time.Now().Add(settleBound); ; {
-		if all, err = r.statuses(); err != nil || settled(all) || time.Now().After(bound) {
-			return all, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, failed("interrupted")
-		case <-time.After(settlePause):
-		}
-	}
-}
-
-// settled tells whether every learner has delivered all that any of them knows of.
-func settled(all []*node.Status) bool {
-	var high paxos.Instance
-	for _, s := range all {
-		for _, p := range s.Proposers {
-			if p.Leads {
-				high = max(high, p.Next)
-			}
-		}
-		for _, l := range s.Learners {
-			high = max(high, l.High)
-		}
-	}
-	for _, s := range all {
-		for _, l := range s.Learners {
-			if l.Watermark < high {
-				return false
-			}
-		}
-	}
-	return true
+	in.drop, in.dup, in.failovers, in.restarts = o.drop, o.dup, f.list, f.restarts
+	return o.tell(in)
 }
 
 // tell reports, with a hint at what to try next.
@@ -287,6 +235,8 @@ func (o *demoFlags) next(in *outcome) string {
 		return "Next: as root, `wirepaxos demo` runs it over AF_XDP; `wirepaxos demo --transport udp` over kernel sockets."
 	case in.file.Transport == cluster.TransportUDP:
 		return "Next: `wirepaxos demo` with the same flags over AF_XDP, to compare."
+	case o.strikes():
+		return "Next: `wirepaxos bench failover` for a histogram of what a leader's death costs."
 	case o.drop == 0:
 		return "Next: `wirepaxos demo --outstanding 256` for throughput, `--transport udp` to compare, `--drop 0.05 --dup 0.05` for a bad network."
 	}

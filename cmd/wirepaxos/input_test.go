@@ -58,6 +58,72 @@ func loopbackFile(t *testing.T) string {
 	return file(t, "cluster.toml", string(p.file.Encode()))
 }
 
+// badFlags are commands that cannot run, and words of the one line that says why.
+var badFlags = []struct {
+	args  string
+	words []string
+}{
+	{"--nonsense", []string{"unknown flag: --nonsense", "--help"}},
+	{"nonsense", []string{`unknown command "nonsense"`, "--help"}},
+	{"dem", []string{`unknown command "dem"`}},
+	{"lab nonsense", []string{`unknown command "nonsense"`, "lab --help"}},
+	{"cluster nonsense", []string{`unknown command "nonsense"`, "cluster --help"}},
+	{"demo extra", []string{`"extra"`}},
+	{"demo --transport carrier-pigeon", []string{"carrier-pigeon", "afxdp, udp or mem"}},
+	{"demo --transport mem --layout heap", []string{"--layout heap", "packed"}},
+	{"demo --transport mem --link token-ring", []string{"token-ring"}},
+	{"demo --transport mem --batch sometimes", []string{"sometimes"}},
+	{"demo --transport mem --idle never", []string{"never"}},
+	{"demo --transport udp --layout shared-nic", []string{"shared-nic", "--transport afxdp"}},
+	{"demo --acceptors 0", []string{"--acceptors 0", "1 to 7"}},
+	{"demo --acceptors 8", []string{"--acceptors 8", "1 to 7"}},
+	{"demo --size 0", []string{"--size 0"}},
+	{"demo --outstanding 1025", []string{"--outstanding 1025", "1 to 1024"}},
+	{"demo --clients 0", []string{"--clients 0"}},
+	{"demo --duration -1s", []string{"--duration -1s"}},
+	{"demo --drop 1.5", []string{"--drop 1.5"}},
+	{"demo --transport mem --drop 0.1", []string{"--drop", "--transport afxdp or udp"}},
+	{"client --config GOOD --id 6 --take-over", []string{"--take-over", "--session-file"}},
+	{"client --config GOOD --id 6 --session-file GOOD", []string{"--session-file", "not of this cluster"}},
+	{"client --config GOOD --id 6 --clients 16385", []string{"--clients 16385"}},
+	{"demo --kill-leader-every 1s", []string{"--kill-leader-every 1s", "--proposers 1", "--proposers 3"}},
+	{"demo --pause-leader-every 1s", []string{"--pause-leader-every 1s", "--proposers 1"}},
+	{"demo --proposers 3 --kill-leader-every 9s --transport mem", []string{"--transport mem", "one process", "afxdp or udp"}},
+	{"demo --proposers 3 --kill-leader-every 9s --layout packed", []string{"--layout packed", "--layout proposers-apart"}},
+	{"demo --proposers 3 --kill-leader-every 500ms --leader-timeout 50ms", []string{"--kill-leader-every 500ms", "700ms", "50ms", "--leader-timeout"}},
+	{"demo --proposers 3 --kill-leader-every -1s", []string{"--kill-leader-every -1s"}},
+	{"demo --proposers 3 --kill-leader-every 9s --duration 5s", []string{"9s", "--duration"}},
+	{"demo --transport udp --leader-timeout 1ms --heartbeat 5ms", []string{"leader", "1ms", "5ms"}},
+	{"demo --leader-timeout 0", []string{"--leader-timeout 0s", "positive"}},
+	{"bench nonsense", []string{`unknown command "nonsense"`, "bench --help"}},
+	{"bench failover extra", []string{`"extra"`}},
+	{"bench failover --kills 0", []string{"--kills 0", "1 to"}},
+	{"bench failover --proposers 1", []string{"--proposers 1", "--proposers 3"}},
+	{"bench failover --transport mem", []string{"--transport mem", "afxdp or udp"}},
+	{"bench failover --layout packed", []string{"--layout packed", "proposers-apart"}},
+	{"bench failover --leader-timeout 800ms", []string{"--leader-timeout 800ms", "500ms"}},
+	{"bench failover --outstanding 0", []string{"--outstanding 0"}},
+	{"acceptor --config GOOD --state-dir STATE", []string{"--id is missing"}},
+	{"acceptor --config GOOD --state-dir STATE --id x", []string{"--id x", "number"}},
+	{"acceptor --config GOOD --state-dir STATE --id 9", []string{"cluster.toml", "9"}},
+	{"acceptor --config GOOD --state-dir STATE --id 4", []string{"cluster.toml", "4", "acceptor"}},
+	{"acceptor --config GOOD --state-dir STATE --id 1,2", []string{"1", "2", "endpoint"}},
+	{"acceptor --config /nonexistent/cluster.toml --id 1", []string{"/nonexistent/cluster.toml"}},
+	{"acceptor --config GOOD --id 1 --state-dir /nonexistent/state", []string{"/nonexistent/state", "mkdir -p"}},
+	{"acceptor --config GOOD --id 1 --state-dir /proc", []string{"/proc"}},
+	{"proposer --config GOOD --id 4 --state-dir /proc", []string{"/proc"}},
+	{"acceptor --config GOOD --id 1 --state-dir STATE --control /nonexistent/s", []string{"/nonexistent/s"}},
+	{"acceptor --config GOOD --id 1 --state-dir STATE --core 4000", []string{"core 4000"}},
+	{"acceptor --config GOOD --id 1 --state-dir STATE --idle never", []string{"never"}},
+	{"acceptor --config GOOD --id 1 --state-dir STATE --node learner", []string{"--node learner", "ROLE@"}},
+	{"client --config GOOD --id 6 --size 1369", []string{"1369", "at most 1368", "max_value"}},
+	{"client --config GOOD --id 6 --size 65537", []string{"--size 65537", "at most 65536"}},
+	{"client --config LARGE --id 6 --size 5001", []string{"5001", "at most 5000", "max_value"}},
+	{"client --config GOOD --id 6 --proposer 1", []string{"1", "proposer"}},
+	{"status /nonexistent/s", []string{"/nonexistent/s", "running"}},
+	{"cluster check /nonexistent/c", []string{"/nonexistent/c"}},
+}
+
 func TestBadFlags(t *testing.T) {
 	good, state := loopbackFile(t), shortDir(t)
 	text, err := os.ReadFile(good)
@@ -65,53 +131,7 @@ func TestBadFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	large := file(t, "cluster.toml", strings.Replace(string(text), "max_value   = 0", "max_value   = 5000", 1))
-	for _, c := range []struct {
-		args  string
-		words []string
-	}{
-		{"--nonsense", []string{"unknown flag: --nonsense", "--help"}},
-		{"nonsense", []string{`unknown command "nonsense"`, "--help"}},
-		{"dem", []string{`unknown command "dem"`}},
-		{"lab nonsense", []string{`unknown command "nonsense"`, "lab --help"}},
-		{"cluster nonsense", []string{`unknown command "nonsense"`, "cluster --help"}},
-		{"demo extra", []string{`"extra"`}},
-		{"demo --transport carrier-pigeon", []string{"carrier-pigeon", "afxdp, udp or mem"}},
-		{"demo --transport mem --layout heap", []string{"--layout heap", "packed"}},
-		{"demo --transport mem --link token-ring", []string{"token-ring"}},
-		{"demo --transport mem --batch sometimes", []string{"sometimes"}},
-		{"demo --transport mem --idle never", []string{"never"}},
-		{"demo --transport udp --layout shared-nic", []string{"shared-nic", "--transport afxdp"}},
-		{"demo --acceptors 0", []string{"--acceptors 0", "1 to 7"}},
-		{"demo --acceptors 8", []string{"--acceptors 8", "1 to 7"}},
-		{"demo --size 0", []string{"--size 0"}},
-		{"demo --outstanding 1025", []string{"--outstanding 1025", "1 to 1024"}},
-		{"demo --clients 0", []string{"--clients 0"}},
-		{"demo --duration -1s", []string{"--duration -1s"}},
-		{"demo --drop 1.5", []string{"--drop 1.5"}},
-		{"demo --transport mem --drop 0.1", []string{"--drop", "--transport afxdp or udp"}},
-		{"client --config GOOD --id 6 --take-over", []string{"--take-over", "--session-file"}},
-		{"client --config GOOD --id 6 --session-file GOOD", []string{"--session-file", "not of this cluster"}},
-		{"client --config GOOD --id 6 --clients 16385", []string{"--clients 16385"}},
-		{"acceptor --config GOOD --state-dir STATE", []string{"--id is missing"}},
-		{"acceptor --config GOOD --state-dir STATE --id x", []string{"--id x", "number"}},
-		{"acceptor --config GOOD --state-dir STATE --id 9", []string{"cluster.toml", "9"}},
-		{"acceptor --config GOOD --state-dir STATE --id 4", []string{"cluster.toml", "4", "acceptor"}},
-		{"acceptor --config GOOD --state-dir STATE --id 1,2", []string{"1", "2", "endpoint"}},
-		{"acceptor --config /nonexistent/cluster.toml --id 1", []string{"/nonexistent/cluster.toml"}},
-		{"acceptor --config GOOD --id 1 --state-dir /nonexistent/state", []string{"/nonexistent/state", "mkdir -p"}},
-		{"acceptor --config GOOD --id 1 --state-dir /proc", []string{"/proc"}},
-		{"proposer --config GOOD --id 4 --state-dir /proc", []string{"/proc"}},
-		{"acceptor --config GOOD --id 1 --state-dir STATE --control /nonexistent/s", []string{"/nonexistent/s"}},
-		{"acceptor --config GOOD --id 1 --state-dir STATE --core 4000", []string{"core 4000"}},
-		{"acceptor --config GOOD --id 1 --state-dir STATE --idle never", []string{"never"}},
-		{"acceptor --config GOOD --id 1 --state-dir STATE --node learner", []string{"--node learner", "ROLE@"}},
-		{"client --config GOOD --id 6 --size 1369", []string{"1369", "at most 1368", "max_value"}},
-		{"client --config GOOD --id 6 --size 65537", []string{"--size 65537", "at most 65536"}},
-		{"client --config LARGE --id 6 --size 5001", []string{"5001", "at most 5000", "max_value"}},
-		{"client --config GOOD --id 6 --proposer 1", []string{"1", "proposer"}},
-		{"status /nonexistent/s", []string{"/nonexistent/s", "running"}},
-		{"cluster check /nonexistent/c", []string{"/nonexistent/c"}},
-	} {
+	for _, c := range badFlags {
 		t.Run(c.args, func(t *testing.T) {
 			refused(t, strings.Fields(strings.NewReplacer("GOOD", good, "LARGE", large, "STATE", state).Replace(c.args)), c.words...)
 		})

@@ -30,7 +30,7 @@ type labFlags struct {
 
 func (o *labFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.name, "name", "lab", "name of the lab; labs of different names live side by side")
-	f.StringVar(&o.layout, "layout", layoutProcessPerRole, "packed, process-per-role, shared-nic; auto: by the number of cores")
+	f.StringVar(&o.layout, "layout", layoutProcessPerRole, "packed, proposers-apart, process-per-role, shared-nic; auto: by the number of cores")
 	f.StringVar(&o.transport, "transport", "afxdp", "afxdp or udp")
 	f.StringVar(&o.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
 	f.StringVar(&o.batch, "batch", "instance", "instance, frame or off")

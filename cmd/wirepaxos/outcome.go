@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"wirepaxos/bench"
 	"wirepaxos/paxos"
@@ -23,6 +24,9 @@ type outcome struct {
 	drop     float64
 	dup      float64
 	cpu      bench.CPUTimes // when it began
+
+	failovers []bench.Failover
+	restarts  int
 }
 
 // report joins all of it.
@@ -63,8 +67,16 @@ func (o *outcome) report() (*bench.Report, error) {
 	}
 	v := bench.Check(merged.Acknowledged, o.tallies, learners)
 	r.TakeVerdict(&v, learners)
+	r.TakeFailovers(o.failovers, o.restarts)
+	if o.restarts > 0 {
+		r.Notes = append(r.Notes, "frames, drops and system calls of processes that were killed are not in the counts")
+	}
+	t := &o.file.Timing
+	r.HeartbeatMs, r.LeaderTimeoutMs, r.ClientRetryMs = milliseconds(t.Heartbeat), milliseconds(t.LeaderTimeout), milliseconds(t.ClientRetry)
 	return r, nil
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func learnerEnds(s *node.Status) (ends []bench.LearnerEnd) {
 	for _, l := range s.Learners {

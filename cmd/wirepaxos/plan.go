@@ -15,9 +15,12 @@ import (
 const (
 	layoutAuto           = "auto"
 	layoutPacked         = "packed"           // client and proposers on one loop, acceptors and learners on another
+	layoutProposersApart = "proposers-apart"  // acceptors and learners on one loop; the client and each proposer a process of its own
 	layoutProcessPerRole = "process-per-role" // each its own process and port
 	layoutSharedNIC      = "shared-nic"       // two processes behind one MAC, each with a queue
 )
+
+var layouts = []string{layoutAuto, layoutPacked, layoutProposersApart, layoutProcessPerRole, layoutSharedNIC}
 
 // planConfig is what a cluster for one machine is planned from.
 type planConfig struct {
@@ -28,6 +31,7 @@ type planConfig struct {
 	batch                          cluster.Batch
 	idle                           cluster.Idle
 	clientApart                    bool // in a process and on a host of its own, whatever the layout
+	timing                         timingFlags
 }
 
 // plan is a cluster on one machine: nodes, and which of them share a process and a host.
@@ -55,6 +59,7 @@ func newPlan(c planConfig) (*plan, error) {
 	if c.transport == cluster.TransportAFXDP {
 		f.Link = c.link
 	}
+	c.timing.apply(&f.Timing)
 	p := &plan{file: f}
 	var acceptors, others []uint16
 	add := func(r cluster.Roles, list *[]uint16) {
@@ -72,7 +77,8 @@ func newPlan(c planConfig) (*plan, error) {
 			p.layout = layoutProcessPerRole
 		}
 	}
-	if p.layout == layoutPacked {
+	merged := p.layout == layoutPacked || p.layout == layoutProposersApart
+	if merged {
 		// An acceptor and a learner that share a loop are one node: an accept for both crosses the wire once.
 		for i := range c.learners {
 			if i < len(acceptors) {
@@ -85,7 +91,7 @@ func newPlan(c planConfig) (*plan, error) {
 	for range c.proposers {
 		add(cluster.Proposer, &others)
 	}
-	if p.layout != layoutPacked {
+	if !merged {
 		for range c.learners {
 			add(cluster.Learner, &others)
 		}
@@ -113,11 +119,14 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 		if last := len(others) - 1; c.clientApart {
 			p.procs = []proc{{nodes: acceptors}, {nodes: others[:last]}, {nodes: others[last:]}}
 		}
+	case layoutProposersApart:
+		p.procs = []proc{{nodes: acceptors}}
+		single(others)
 	case layoutProcessPerRole, layoutSharedNIC:
 		single(acceptors)
 		single(others)
 	default:
-		return fmt.Errorf("--layout %s does not exist: %s, %s, %s or %s", c.layout, layoutAuto, layoutPacked, layoutProcessPerRole, layoutSharedNIC)
+		return fmt.Errorf("--layout %s does not exist: %s", c.layout, strings.Join(layouts, ", "))
 	}
 	if p.layout == layoutSharedNIC && c.transport != cluster.TransportAFXDP {
 		return fmt.Errorf("--layout %s is about queues of a NIC, which only AF_XDP binds: use --transport afxdp", layoutSharedNIC)

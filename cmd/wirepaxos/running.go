@@ -197,6 +197,15 @@ func (r *running) launch(c *child) error {
 	return nil
 }
 
+// signal sends a signal to a process. One that has ended gets none.
+func (c *child) signal(s syscall.Signal) {
+	if c.lab != nil {
+		c.lab.Signal(s)
+		return
+	}
+	_ = c.cmd.Process.Signal(s) // it has ended
+}
+
 // ended tells whether a process has ended.
 func (c *child) ended() bool {
 	select {

@@ -27,7 +27,7 @@ func proposerStatus(id paxos.NodeID, r *paxos.Proposer, now paxos.Time, letGo []
 	}
 	for _, c := range r.LeadershipChanges() {
 		s.Changes = append(s.Changes, LeadershipChange{
-			Leader: c.Leader, Ballot: c.Ballot.String(), AgoS: seconds(now - c.Since), Cause: c.Cause.String(), Why: c.Why(),
+			Leader: c.Leader, Ballot: c.Ballot.String(), AgoS: seconds(now - c.Since), SinceNs: c.Since, Cause: c.Cause.String(), Why: c.Why(),
 		})
 	}
 	for cause, n := range r.LeadershipCauses() {

@@ -86,6 +86,8 @@ type LeadershipChange struct {
 	AgoS   float64      `json:"ago_s"`
 	Cause  string       `json:"cause"`
 	Why    string       `json:"why"`
+
+	SinceNs paxos.Time `json:"since_ns"` // the same, on CLOCK_MONOTONIC of the proposer's host: to hold against other processes there
 }
 
 // LearnerStatus is a learner's. Two learners with the same watermark have the same delivered and hash.
