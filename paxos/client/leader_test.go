@@ -77,3 +77,23 @@ func TestOthersNameNobody(t *testing.T) {
 		t.Errorf("sent %v, to %d", got, r.c.Proposer())
 	}
 }
+
+// A client that tries the next proposer in vain, say, after a long outage, goes back to the one that leads as soon as a reply names it.
+func TestGuessGivesWayToTheLearner(t *testing.T) {
+	r := newRig(t, nil)
+	r.named(learnerA, proposerA)
+	r.step("a", "b")
+	for n := 0; r.c.Proposer() == proposerA; n++ {
+		if n == 1000 {
+			t.Fatal("it never tries another proposer")
+		}
+		r.now += 1e6
+		r.step()
+	}
+	r.reply(learnerA, 1, 1, paxos.StatusDelivered)
+	r.in[0].Leader = proposerA
+	r.step()
+	if r.c.Proposer() != proposerA {
+		t.Errorf("it uses %d, and proposer %d leads", r.c.Proposer(), proposerA)
+	}
+}

@@ -167,6 +167,7 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 func (c *Client) turnAway() {
 	c.nextTurn = c.now + 2*c.cfg.Retry
 	c.turns++
+	c.told = 0 // from now on this is a guess: what the learner says next is better
 	if others := len(c.cfg.Proposers) - 1; others > 0 && (c.turns%2 == 1 || len(c.cfg.Learners) == 1) {
 		c.flush()
 		c.proposer = (c.proposer + 1) % len(c.cfg.Proposers)
