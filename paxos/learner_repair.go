@@ -31,7 +31,7 @@ func newRegistration(m Members, now Time) registration {
 
 func (l *Learner) tickRegistration(now Time, out *Outbox) {
 	r := &l.register
-	if (l.next-r.reported > l.mask>>4 || r.bytes > uint64(l.cfg.ValueBytes)>>4) && l.leader != 0 {
+	if (l.next-r.reported > min(l.mask>>4, reportEvery) || r.bytes > uint64(l.cfg.ValueBytes)>>4) && l.leader != 0 {
 		r.reported, r.bytes = l.next, 0
 		l.hi(l.leader, FlagUpdate, out)
 	}
@@ -55,6 +55,10 @@ func (l *Learner) tickRegistration(now Time, out *Outbox) {
 		r.next = min(r.renewal, now+l.cfg.Retry)
 	}
 }
+
+// reportEvery is how many instances a learner delivers at most before the leader hears of it. What a leader has not heard of as delivered, the
+// next one proposes again before anything new: a few thousand instances of that take longer than the election.
+const reportEvery = 256
 
 func (l *Learner) hi(to NodeID, flags uint8, out *Outbox) {
 	m := out.send(KindHi, to)

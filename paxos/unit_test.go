@@ -1,6 +1,9 @@
 package paxos
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestQuorumsMeet(t *testing.T) {
 	for n := 1; n <= MaxAcceptors; n++ {
@@ -123,5 +126,32 @@ func TestOutboxIsBounded(t *testing.T) {
 	}
 	if out.Reset(); out.Bytes(1) == nil {
 		t.Error("the arena is not empty after a reset")
+	}
+}
+
+// However large its window is, a learner lets the leader trim in short steps, so that the next leader has little to propose again.
+func TestLearnerReportsOften(t *testing.T) {
+	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}
+	l := NewLearner(LearnerConfig{ID: 6, Members: members, Window: 1 << 16, ValueBytes: 1 << 20, MTU: 512, Lease: 1e9, Retry: 1e6, Repair: 1e6}, 0)
+	out, b := NewOutbox(), MakeBallot(1, 4)
+	openSession(l, 9)
+	batch, _ := parseBatch("9:1:x")
+	l.Step(0, nil, out)
+	var told Instance
+	for i := range Instance(3 * reportEvery) {
+		ranges, _ := parseRanges(fmt.Sprint(i))
+		out.Reset()
+		l.Step(1, []Message{
+			{Kind: KindAccept, From: 4, Ballot: b, Instance: i, Total: uint32(len(batch)), Data: batch},
+			{Kind: KindAccepted, From: 1, Ballot: b, Data: ranges},
+		}, out)
+		for _, m := range out.Now {
+			if m.Kind == KindHi && m.To == 4 && m.Flags&FlagUpdate != 0 {
+				told = m.Instance
+			}
+		}
+		if l.next != i+1 || l.next-told > reportEvery+1 {
+			t.Fatalf("delivered below %d, and the leader knows of %d", l.next, told)
+		}
 	}
 }
