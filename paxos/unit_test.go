@@ -155,3 +155,31 @@ func TestLearnerReportsOften(t *testing.T) {
 		}
 	}
 }
+
+// A follower whose rounds are all below the leader's ballot asks for others at once, not when it has to take over.
+func TestFollowerHasRoundsReady(t *testing.T) {
+	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6}}
+	p := NewProposer(ProposerConfig{
+		ID: 4, Members: members, Window: 64, ValueBytes: 8192, QueueBytes: 8192, InFlight: 8, MTU: 512, Heartbeat: 1e6, Retry: 1e7, LeaderTimeout: 5e7,
+		Lease: 1e9, Seed: 1,
+	}, 0)
+	p.GrantRounds(1, 5)
+	out := NewOutbox()
+	beat := func(now Time, round uint64) {
+		out.Reset()
+		p.Step(now, []Message{{Kind: KindHeartbeat, From: 5, FromIncarnation: 1, Ballot: MakeBallot(round, 5)}}, out)
+	}
+	beat(1e6, 3)
+	if least, want := p.WantRounds(); want {
+		t.Errorf("it asks for rounds from %d on and has 4", least)
+	}
+	beat(2e6, 9)
+	if least, want := p.WantRounds(); !want || least != 10 {
+		t.Errorf("it wants (%v) rounds from %d on, the leader's is 9", want, least)
+	}
+	p.GrantRounds(10, 14)
+	beat(3e6, 9)
+	if _, want := p.WantRounds(); want {
+		t.Error("it asks for more than it was given")
+	}
+}
