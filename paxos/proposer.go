@@ -27,7 +27,7 @@ type ProposerConfig struct {
 	Batch         BatchMode
 	Heartbeat     Time // between two heartbeats of a leader
 	Retry         Time // after which an unanswered prepare or accept is sent again
-	LeaderTimeout Time // silence of the leader after which acceptors are asked; and of a quorum, after which a leader stops
+	LeaderTimeout Time // silence of the leader after which acceptors are asked; a leader stops after four times that without a quorum
 	Lease         Time // the learners'
 	SlowAfter     Time // after which people are told of learners that hold the leader back
 	DropSlow      bool // and after which such learners no longer do, until they have caught up
