@@ -29,6 +29,7 @@
 //	frame.go, codec.go, entries.go         frames, messages, batches and lists on the wire
 //	outbox.go                              what a step wants done
 //	proposer.go, _clients, _window, _lead  queue and Busy; phase 2; phase 1, recovery, heartbeats
+//	promise.go                             pages of a promise put together
 //	proposer_detect.go, _handover          when to begin phase 1, when to stop leading; a planned handover
 //	leadership.go                          who leads since when and why, for people
 //	acceptor.go, _store, _tell, _hear      votes; the values kept; promises, repeats, registrations; which leader is heard

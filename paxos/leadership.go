@@ -163,7 +163,7 @@ func (p *Proposer) Trouble(now Time) string {
 	case p.phase == preparing:
 		done := 0
 		for k := range p.cfg.Members.Acceptors {
-			if p.views[k].done {
+			if p.views[k].promise.done {
 				done++
 			}
 		}

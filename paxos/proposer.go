@@ -136,9 +136,7 @@ type proposerSlot struct {
 
 // acceptorView is what a proposer knows of an acceptor.
 type acceptorView struct {
-	next        Instance // promise pages cover everything below
-	pages       int
-	done        bool // the last page is there
+	promise     promise
 	incarnation Incarnation
 	amnesia     bool
 }

@@ -158,7 +158,7 @@ func (p *Proposer) onRefused(now Time, m *Message, out *Outbox) {
 		if v.amnesia && v.incarnation == m.FromIncarnation {
 			return
 		}
-		v.amnesia, v.incarnation, v.done = true, m.FromIncarnation, false
+		v.amnesia, v.incarnation, v.promise = true, m.FromIncarnation, promise{next: p.from}
 		out.event(Event{Kind: EventAmnesia, Node: m.From})
 		p.countVoters(out)
 	case ReasonOutOfWindow:

@@ -60,7 +60,7 @@ func (p *Proposer) prepare(now Time, why reason, out *Outbox) bool {
 	p.Counters.Prepares++
 	for k := range p.cfg.Members.Acceptors {
 		v := &p.views[k]
-		v.next, v.pages, v.done = p.from, 0, false
+		v.promise = promise{next: p.from}
 		p.askPromise(k, out)
 	}
 	return true
@@ -73,7 +73,7 @@ func (p *Proposer) electionBound() Time { return max(2*p.cfg.LeaderTimeout, 4*p.
 // askPromise asks an acceptor for the pages that are missing. All pages of one acceptor are of one incarnation.
 func (p *Proposer) askPromise(k int, out *Outbox) {
 	m := out.send(KindPrepare, p.cfg.Members.Acceptors[k])
-	m.Ballot, m.Instance = p.ballot, p.views[k].next
+	m.Ballot, m.Instance = p.ballot, p.views[k].promise.next
 }
 
 func (p *Proposer) tickPreparing(now Time, out *Outbox) {
@@ -87,13 +87,13 @@ func (p *Proposer) tickPreparing(now Time, out *Outbox) {
 	}
 	p.nextScan = now + p.cfg.Retry
 	for k := range p.cfg.Members.Acceptors {
-		if !p.views[k].done {
+		if !p.views[k].promise.done {
 			p.askPromise(k, out)
 		}
 	}
 }
 
-// onPromise takes a page. A page that does not continue what is there is left: the timer asks for the missing one.
+// onPromise takes a page. One that was overtaken by later ones is waited for; the timer asks for it again.
 func (p *Proposer) onPromise(now Time, m *Message, out *Outbox) {
 	k := p.acceptor.of(m.From)
 	if k < 0 || p.phase != preparing || m.Ballot != p.ballot {
@@ -101,10 +101,10 @@ func (p *Proposer) onPromise(now Time, m *Message, out *Outbox) {
 	}
 	v := &p.views[k]
 	if v.incarnation != m.FromIncarnation { // pages of two incarnations are never one promise
-		v.next, v.pages, v.done = p.from, 0, false
+		v.promise = promise{next: p.from}
 	}
 	p.alive(k, m, out)
-	if v.done || m.Instance != v.next {
+	if v.promise.done || m.Until < v.promise.next {
 		return
 	}
 	p.low = max(p.low, m.Low)
@@ -112,13 +112,15 @@ func (p *Proposer) onPromise(now Time, m *Message, out *Outbox) {
 		p.Counters.Unpromised++
 		return
 	}
-	v.next = m.Until
-	v.pages++
-	p.giveUp = now + p.electionBound()
-	if m.Flags&FlagLast != 0 {
-		v.done = true
+	before := v.promise.next
+	v.promise.cover(m.Instance, m.Until, m.Flags&FlagLast != 0)
+	if v.promise.next > before {
+		p.giveUp = now + p.electionBound()
+	}
+	if v.promise.done {
 		p.tryLead(now, out)
-	} else if v.pages%promisePages == 0 {
+	} else if v.promise.pages >= promisePages {
+		v.promise.pages = 0
 		p.askPromise(k, out)
 	}
 }
@@ -158,7 +160,7 @@ func (p *Proposer) merge(k int, m *Message) bool {
 func (p *Proposer) tryLead(now Time, out *Outbox) {
 	done := 0
 	for k := range p.cfg.Members.Acceptors {
-		if p.views[k].done {
+		if p.views[k].promise.done {
 			done++
 		}
 	}
