@@ -130,3 +130,18 @@ func (n *Node) seat(c *Config, place int, id uint16) error {
 
 // Incarnation is the node's, drawn when it was made.
 func (n *Node) Incarnation() paxos.Incarnation { return n.incarnation }
+
+// Roles calls visit with each role of the local nodes: an *Acceptor, *Proposer or *Learner of the protocol, or a *client.Client. They belong to
+// the loop.
+func (n *Node) Roles(visit func(id paxos.NodeID, role any)) {
+	for _, s := range n.seats {
+		switch r := s.role.(type) {
+		case acceptorRole:
+			visit(s.node, r.Acceptor)
+		case *clientRole:
+			visit(s.node, r.Client)
+		default:
+			visit(s.node, r)
+		}
+	}
+}
