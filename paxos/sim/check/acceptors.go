@@ -39,7 +39,8 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 		return
 	}
 	e := &c.of[a.Node]
-	c.listVotes(a, e, out)
+	e.listVotes(out)
+	pages := out.After
 	for i := range in {
 		m := &in[i]
 		switch m.Kind {
@@ -49,7 +50,7 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 			e.low = max(e.low, m.Low)
 			c.accept(a, e, m)
 		case paxos.KindPrepare:
-			c.prepare(a, e, m, out)
+			pages = c.prepare(a, e, m, pages)
 		}
 	}
 	for _, s := range e.said { // answers to Repeat: what it voted for before
@@ -79,7 +80,7 @@ func (e *acceptor) vote(i paxos.Instance) paxos.Ballot {
 }
 
 // listVotes gathers the votes that a step says, new ones and old ones told again.
-func (c *acceptors) listVotes(_ *Actor, e *acceptor, out *paxos.Outbox) {
+func (e *acceptor) listVotes(out *paxos.Outbox) {
 	e.said = e.said[:0]
 	for i := range out.After {
 		if m := &out.After[i]; m.Kind == paxos.KindAccepted {
@@ -95,15 +96,16 @@ func (c *acceptors) listVotes(_ *Actor, e *acceptor, out *paxos.Outbox) {
 	}
 }
 
-// accept finds the vote that an Accept got, if any.
+// accept finds the vote that an Accept got, if any. A vote that was cast before may be told again whatever was promised since.
 func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message) {
 	voted := false
 	for k := range e.said {
-		if s := &e.said[k]; s.ballot == m.Ballot && s.instance == m.Instance {
+		if s := &e.said[k]; s.ballot == m.Ballot && s.instance == m.Instance && !s.used {
 			s.used, voted = true, true
+			break
 		}
 	}
-	if !voted {
+	if !voted || e.vote(m.Instance) == m.Ballot {
 		return
 	}
 	switch {
@@ -121,12 +123,16 @@ func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message) {
 	e.votes[m.Instance] = max(e.votes[m.Instance], m.Ballot)
 }
 
-// prepare finds the pages that a Prepare got, if any.
-func (c *acceptors) prepare(a *Actor, e *acceptor, m *paxos.Message, out *paxos.Outbox) {
-	for i := range out.After {
-		p := &out.After[i]
-		if p.Kind != paxos.KindPromise || p.Ballot != m.Ballot || p.To != m.From {
+// prepare finds the pages that a Prepare got, if any, and returns the rest. Each begins where the one before ended.
+func (c *acceptors) prepare(a *Actor, e *acceptor, m *paxos.Message, rest []paxos.Message) []paxos.Message {
+	from := m.Instance
+	for i := range rest {
+		p := &rest[i]
+		if p.Kind != paxos.KindPromise {
 			continue
+		}
+		if p.Ballot != m.Ballot || p.To != m.From || p.Instance != from {
+			return rest[i:]
 		}
 		if p.Ballot < e.promised {
 			c.suite.Fail("promise", "%v promised ballot %v after %v", a, p.Ballot, e.promised)
@@ -136,7 +142,11 @@ func (c *acceptors) prepare(a *Actor, e *acceptor, m *paxos.Message, out *paxos.
 		}
 		e.promised = max(e.promised, p.Ballot)
 		c.page(a, e, p)
+		if from = p.Until; p.Flags&paxos.FlagLast != 0 {
+			return rest[i+1:]
+		}
 	}
+	return nil
 }
 
 // page compares a page with the votes.
