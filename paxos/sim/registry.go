@@ -23,7 +23,7 @@ type operation struct {
 	id        valueID
 	client    int // the machine
 	call, end int64
-	before    uint32 // its result
+	before    check.Register
 	applied   bool
 	answered  bool
 }
@@ -36,7 +36,7 @@ type valueID struct {
 // replicaState are the registers of one learner and how many values moved them.
 type replicaState struct {
 	at        uint64
-	registers [256]uint32
+	registers [256]check.Register
 }
 
 // opSize is the encoding of an operation in a value: number u32, kind u8, key u8, zero u16, argument u32, expected u32.
@@ -90,7 +90,7 @@ func (g *registry) deliver(id paxos.NodeID, d *paxos.Delivery) {
 	before := state.apply(&o.Op)
 	state.at++
 	if o.applied && o.before != before {
-		g.w.suite.Fail("state", "learner %d got %d for operation %d, another learner got %d", id, before, op, o.before)
+		g.w.suite.Fail("state", "learner %d got %v for operation %d, another learner got %v", id, before, op, o.before)
 	}
 	o.before, o.applied = before, true
 }
@@ -105,13 +105,14 @@ func (g *registry) restore(state *replicaState, position uint64) {
 	}
 }
 
-// apply moves a register and returns what it held.
-func (s *replicaState) apply(o *check.Op) (before uint32) {
+// apply moves a register and returns what it was.
+func (s *replicaState) apply(o *check.Op) (before check.Register) {
 	r := &s.registers[o.Key]
 	before = *r
-	if o.Kind == check.OpPut || o.Kind == check.OpCompareAndSwap && before == o.Expected {
-		*r = o.Argument
+	if o.Kind == check.OpPut || o.Kind == check.OpCompareAndSwap && before.Content == o.Expected {
+		r.Content = o.Argument
 	}
+	r.Ops++
 	return before
 }
 

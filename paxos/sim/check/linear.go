@@ -1,12 +1,8 @@
 package check
 
-import (
-	"fmt"
+import "github.com/anishathalye/porcupine"
 
-	"github.com/anishathalye/porcupine"
-)
-
-// OpKind is what an operation on a register does. Each returns what the register held before.
+// OpKind is what an operation on a register does. Each returns what the register was before.
 type OpKind uint8
 
 // The kinds of operation.
@@ -20,7 +16,14 @@ var opNames = [...]string{"get", "put", "cas"}
 
 func (k OpKind) String() string { return opNames[k] }
 
-// Op is an operation on one of a set of registers, which hold 0 at first.
+// Register is what a register holds, 0 at first, and how many operations there were on it, reads included. The number makes the history of a
+// register easy to check: without it the search for an order may take for ever.
+type Register struct {
+	Content uint32
+	Ops     uint32
+}
+
+// Op is an operation on one of a set of registers.
 type Op struct {
 	Kind     OpKind
 	Key      uint8
@@ -32,8 +35,8 @@ type Op struct {
 type Done struct {
 	Op
 	Call, End  int64
-	Before     uint32 // what it returned
-	Unanswered bool   // it took effect, and nobody told the client
+	Before     Register // what it returned
+	Unanswered bool     // it took effect, and nobody told the client
 }
 
 // Linearizable holds a history of registers to one order that all clients could have seen: each operation takes effect at one moment between its
@@ -65,20 +68,16 @@ func (s *Suite) Linearizable(history []Done) {
 
 // register is the model of one register.
 var register = porcupine.Model{
-	Init: func() any { return uint32(0) },
+	Init: func() any { return Register{} },
 	Step: func(state, input, output any) (bool, any) {
-		have, op := state.(uint32), input.(Op)
-		if output.(uint32) != have {
+		have, op := state.(Register), input.(Op)
+		if output.(Register) != have {
 			return false, state
 		}
-		switch {
-		case op.Kind == OpPut, op.Kind == OpCompareAndSwap && have == op.Expected:
-			return true, op.Argument
+		if op.Kind == OpPut || op.Kind == OpCompareAndSwap && have.Content == op.Expected {
+			have.Content = op.Argument
 		}
-		return true, state
-	},
-	DescribeOperation: func(input, output any) string {
-		op := input.(Op)
-		return fmt.Sprintf("%v %d: %d was %d", op.Kind, op.Key, op.Argument, output)
+		have.Ops++
+		return true, have
 	},
 }
