@@ -1,6 +1,10 @@
 package check
 
-import "wirepaxos/paxos"
+import (
+	"slices"
+
+	"wirepaxos/paxos"
+)
 
 // acceptors holds each acceptor to its promises, by what it is told and says, message by message (PROTOCOL.md, P1 to P5):
 //
@@ -21,6 +25,7 @@ type acceptor struct {
 	low      paxos.Instance // the highest that it was told
 	votes    []paxos.Ballot // the last one of each instance; 0 none
 	said     []said         // in this step
+	replaced []said         // votes that others took the place of in this step
 }
 
 type said struct {
@@ -54,7 +59,7 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 		}
 	}
 	for _, s := range e.said { // answers to Repeat: what it voted for before
-		if !s.used && e.vote(s.instance) != s.ballot && out.Dropped == 0 {
+		if !s.used && e.vote(s.instance) != s.ballot && !slices.Contains(e.replaced, s) && out.Dropped == 0 {
 			c.suite.Fail("vote", "%v says that it accepted by ballot %v in instance %d, which it was not asked to", a, s.ballot, s.instance)
 		}
 	}
@@ -81,7 +86,7 @@ func (e *acceptor) vote(i paxos.Instance) paxos.Ballot {
 
 // listVotes gathers the votes that a step says, new ones and old ones told again.
 func (e *acceptor) listVotes(out *paxos.Outbox) {
-	e.said = e.said[:0]
+	e.said, e.replaced = e.said[:0], e.replaced[:0]
 	for i := range out.After {
 		if m := &out.After[i]; m.Kind == paxos.KindAccepted {
 			eachRange(m.Data, func(first paxos.Instance, count uint32) {
@@ -120,6 +125,7 @@ func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message) {
 	for paxos.Instance(len(e.votes)) <= m.Instance {
 		e.votes = append(e.votes, 0)
 	}
+	e.replaced = append(e.replaced, said{ballot: e.votes[m.Instance], instance: m.Instance})
 	e.votes[m.Instance] = max(e.votes[m.Instance], m.Ballot)
 }
 
