@@ -51,8 +51,8 @@ var Profiles = []*Profile{
 	{Name: "chaos", Help: "everything at once, on clusters with small queues and windows",
 		lossPPM: 150_000, duplicatePPM: 100_000, corruptPPM: 50_000, tailPPM: 30_000, spellNs: 500 * ms, partitionNs: 300 * ms, pauseNs: 500 * ms,
 		slowNs: 700 * ms, crashNs: 300 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true, small: true},
-	{Name: "idle", Help: "speed: a cluster that only beats, every 100 ms", runNs: [2]int64{200 * s, 200 * s}, fixed: (*plan).idle},
-	{Name: "load", Help: "speed: clients that submit as fast as they are answered", runNs: [2]int64{2 * s, 2 * s}, fixed: (*plan).load},
+	{Name: "idle", Help: "speed: a cluster that only beats, every 100 ms", runNs: [2]int64{2000 * s, 2000 * s}, fixed: (*plan).idle},
+	{Name: "load", Help: "speed: clients that submit as fast as they are answered", runNs: [2]int64{60 * ms, 60 * ms}, fixed: (*plan).load},
 }
 
 // FindProfile finds a profile by its name.
