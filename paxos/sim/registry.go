@@ -21,7 +21,6 @@ type registry struct {
 type operation struct {
 	check.Op
 	id        valueID
-	client    int // the machine
 	call, end int64
 	before    check.Register
 	applied   bool
