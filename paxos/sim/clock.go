@@ -21,6 +21,9 @@ func (c *clock) world(local int64) int64 {
 	for c.local(t) < local {
 		t += local - c.local(t)
 	}
+	for t > 0 && c.local(t-1) >= local { // a clock that gains was brought a little too far
+		t--
+	}
 	return t
 }
 
