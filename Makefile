@@ -1,4 +1,4 @@
-# Everything here needs Go and make; AF_XDP needs root besides. Nothing is installed.
+# Everything here needs Go and make; AF_XDP needs root besides, the model spin. Nothing is installed.
 
 GO       ?= go
 FUZZTIME ?= 10s
@@ -48,6 +48,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		echo "== $$target in $$folder for $(FUZZTIME)"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" || exit 1; \
 	done
+
+.PHONY: model
+model: ## check the protocol's model, and that it sees each broken rule (needs spin and a C compiler)
+	@$(GO) run ./tools/model $(MODELFLAGS)
 
 .PHONY: bench
 bench: build ## the hot functions, then the same cluster on each transport for DURATION (5s)

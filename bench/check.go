@@ -122,7 +122,7 @@ func (v *Verdict) tally(end LearnerEnd, t *TallyReport) (complete bool) {
 	}
 	if t.Reordered > 0 {
 		v.Reordered += t.Reordered
-		v.problem("learner %d went back %d times in the order of instances", end.ID, t.Reordered)
+		v.problem("learner %d went back %d times in the order of instances, positions or generations of a session", end.ID, t.Reordered)
 	}
 	if t.Jumps > end.Transfers {
 		v.Reordered += t.Jumps - end.Transfers
@@ -149,25 +149,29 @@ func (v *Verdict) tally(end LearnerEnd, t *TallyReport) (complete bool) {
 
 // losses finds what was acknowledged and not delivered by all, and what was delivered and never submitted.
 func (v *Verdict) losses(acks []SessionAcks, complete []*TallyReport, ids []uint16) {
+	submitted := map[uint64]uint64{} // the highest sequence of each client, in all its runs that reported
+	for i := range acks {
+		submitted[acks[i].Client] = max(submitted[acks[i].Client], acks[i].Submitted)
+	}
 	missing := make([][]span, len(acks))
 	for k, t := range complete {
-		byClient := make(map[uint64]*TallyClient, len(t.Clients))
+		byClient := make(map[uint64][]span, len(t.Clients))
+		strangers, invented, lost := 0, uint64(0), uint64(0)
 		for i := range t.Clients {
-			byClient[t.Clients[i].Client] = &t.Clients[i]
+			c := &t.Clients[i]
+			delivered := minus(spansOf(c.First, c.Below, c.Above), spansOf(0, 0, c.Missing))
+			byClient[c.Client] = delivered
+			if top, reported := submitted[c.Client]; reported {
+				invented += total(minus(delivered, spansOf(1, top+1, nil)))
+			} else {
+				strangers++
+			}
 		}
-		var lost, invented uint64
 		for i := range acks {
 			a := &acks[i]
-			c := byClient[a.Client]
-			if c == nil {
-				c = &TallyClient{First: 1, Below: 1}
-			}
-			delete(byClient, a.Client)
-			delivered := spansOf(c.First, c.Below, c.Above)
-			gone := minus(minus(spansOf(1, a.Below, a.Above), spansOf(0, 0, a.Failed)), delivered)
+			gone := minus(minus(spansOf(max(1, a.First), a.Below, a.Above), spansOf(0, 0, a.Failed)), byClient[a.Client])
 			missing[i] = union(missing[i], gone)
 			lost += total(gone)
-			invented += total(minus(delivered, spansOf(1, a.Submitted+1, nil)))
 		}
 		if lost > 0 {
 			v.problem("learner %d did not deliver %d values that were acknowledged", ids[k], lost)
@@ -175,8 +179,8 @@ func (v *Verdict) losses(acks []SessionAcks, complete []*TallyReport, ids []uint
 		if invented > 0 {
 			v.problem("learner %d delivered %d values that were never submitted", ids[k], invented)
 		}
-		if len(byClient) > 0 {
-			v.note("learner %d delivered values of %d clients that did not report", ids[k], len(byClient))
+		if strangers > 0 {
+			v.note("learner %d delivered values of %d clients that did not report", ids[k], strangers)
 		}
 	}
 	for _, gone := range missing {
@@ -194,7 +198,8 @@ func (v *Verdict) refusals(acks []SessionAcks) {
 		}
 	}
 	if failed > 0 {
-		v.problem("%d values of %d clients were answered as not delivered: their sessions had no room or were unknown", failed, sessions)
+		v.problem("%d values of %d clients were not answered as delivered: their sessions were refused or lost, and what became of the values is not known",
+			failed, sessions)
 	}
 }
 

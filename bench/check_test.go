@@ -56,7 +56,25 @@ var checkCases = []struct {
 	{name: "refused values are not lost", change: func(r *run) {
 		r.acks[0].Failed = []uint64{9}
 		r.edit(5, func(t *TallyReport) { t.Clients[1].Below = 9 })
-	}, equal: true, says: "1 values of 1 clients were answered as not delivered"},
+	}, equal: true, says: "1 values of 1 clients were not answered as delivered"},
+	{name: "a session of two runs", change: func(r *run) {
+		r.acks = append(r.acks, SessionAcks{Client: 1, First: 14, Submitted: 15, Below: 16})
+		for _, id := range []paxos.NodeID{4, 5} {
+			r.edit(id, func(t *TallyReport) {
+				t.Clients = slices.Clone(t.Clients)
+				t.Clients[1] = TallyClient{Client: 1, First: 1, Below: 16, Missing: []uint64{10, 13}, Max: 15}
+			})
+		}
+	}, equal: true, ok: true, says: "nothing lost"},
+	{name: "a session of two runs, lost in the first", change: func(r *run) {
+		r.acks = append(r.acks, SessionAcks{Client: 1, First: 14, Submitted: 15, Below: 16})
+		r.edit(4, func(t *TallyReport) {
+			t.Clients[1] = TallyClient{Client: 1, First: 1, Below: 16, Missing: []uint64{10, 11, 13}, Max: 15}
+		})
+		r.edit(5, func(t *TallyReport) {
+			t.Clients[1] = TallyClient{Client: 1, First: 1, Below: 16, Missing: []uint64{10, 13}, Max: 15}
+		})
+	}, lost: 1, equal: true, says: "learner 4 did not deliver 1 values"},
 	{name: "unanswered values may be missing", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Clients[1].Above = []uint64{11} }) },
 		equal: true, ok: true, says: "nothing lost"},
 	{name: "doubled", change: func(r *run) { r.edit(5, func(t *TallyReport) { t.Duplicated = 3 }) },

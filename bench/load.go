@@ -25,7 +25,7 @@ const defaultDrainNs = 2e9
 // Load is a closed loop on one client. All of it belongs to the loop that steps the client; others read it through Loop.Inspect,
 // or once the loop has ended.
 //
-// A session whose value failed gets no more values: to learners it is unknown from then on, and the next would fail as well.
+// A session gets values once it is open, and none after one failed or the session was lost, unless the client opens another in its place.
 type Load struct {
 	cfg      LoadConfig
 	client   *client.Client // as of the first Fill
@@ -33,8 +33,10 @@ type Load struct {
 	waiting  []int32 // a queue of sessions that may submit more once there is budget again
 	first    int     // of the queue
 	queued   int
-	budget   int // of submissions that are left to this step
-	ramped   int // sessions that were given their first values
+	budget   int           // of submissions that are left to this step
+	changes  uint64        // of the client's sessions, that were followed
+	begun    bool          // a session was opened
+	past     []SessionAcks // of sessions that another took the place of
 	value    []byte
 
 	from      paxos.Time // the measurement's begin
@@ -57,7 +59,8 @@ type Load struct {
 
 // session is what the load knows of one session: which sequences were answered, as a prefix and a bitmap over the span past it.
 type session struct {
-	id      uint64
+	id      client.SessionID
+	first   uint64 // the lowest sequence of this run: what lies below is of an earlier one
 	next    uint64 // the sequence that the client will give to the next value
 	below   uint64 // every sequence below was answered
 	bits    [paxos.SessionSpan / 64]uint64
@@ -89,7 +92,7 @@ func NewLoad(cfg LoadConfig) (*Load, error) {
 		measured: newHistogram(),
 	}
 	for s := range l.sessions {
-		l.sessions[s] = session{next: 1, below: 1, missing: cfg.Outstanding}
+		l.sessions[s] = session{first: 1, next: 1, below: 1}
 	}
 	l.budget = l.stepBudget()
 	return l, nil
@@ -163,7 +166,7 @@ func (l *Load) submit(now paxos.Time, s int32) {
 			l.wait(e, s)
 			return
 		}
-		FillPattern(l.value, e.id, e.next)
+		FillPattern(l.value, uint64(e.id.Client), e.next)
 		if !l.client.Submit(int(s), l.value) {
 			return
 		}
@@ -191,14 +194,15 @@ func (l *Load) wait(e *session, s int32) {
 // no budget for, and ends the run in time.
 func (l *Load) Fill(now paxos.Time, c *client.Client) {
 	if l.client == nil {
-		l.start(now, c)
+		l.client = c
+		l.start(now)
+	}
+	if n := c.Changes(); n != l.changes {
+		l.changes = n
+		l.follow(now)
 	}
 	if now >= l.end || l.dead == len(l.sessions) {
 		l.stop(now)
-	}
-	for l.ramped < len(l.sessions) && l.budget > 0 && !l.stopped {
-		l.submit(now, int32(l.ramped))
-		l.ramped++
 	}
 	for n := l.queued; n > 0 && l.budget > 0; n-- {
 		s := l.waiting[l.first]
@@ -216,15 +220,48 @@ func (l *Load) Fill(now paxos.Time, c *client.Client) {
 	}
 }
 
-func (l *Load) start(now paxos.Time, c *client.Client) {
-	l.client = c
-	for s, id := range c.IDs() {
-		l.sessions[s].id = uint64(id)
-	}
+// start sets the times of the run: from the first Fill on, and once more from the first session that is open. So opening takes nothing from the
+// measurement, and a run without an open session ends nevertheless.
+func (l *Load) start(now paxos.Time) {
 	l.from = now + l.cfg.WarmupNs
 	if l.cfg.DurationNs > 0 {
 		l.end = l.from + l.cfg.DurationNs
 	}
+}
+
+// follow gives values to the sessions that were opened since.
+func (l *Load) follow(now paxos.Time) {
+	for s := range l.sessions {
+		e := &l.sessions[s]
+		if l.client.IsLost(s) && !e.dead {
+			e.dead = true
+			l.dead++
+		}
+		id, next := l.client.Next(s)
+		if e.id.Generation != 0 && id.Client != e.id.Client { // another takes its place
+			l.past = append(l.past, e.acks())
+			l.revive(e)
+		}
+		if id.Generation == 0 || id == e.id {
+			continue
+		}
+		if !l.begun {
+			l.begun = true
+			if !l.stopped {
+				l.start(now)
+			}
+		}
+		e.id, e.first, e.next, e.below, e.missing = id, next, next, next, l.cfg.Outstanding
+		l.wait(e, int32(s))
+	}
+}
+
+// revive makes a session one that is not open yet.
+func (l *Load) revive(e *session) {
+	if e.dead {
+		l.dead--
+	}
+	*e = session{first: 1, next: 1, below: 1, waits: e.waits}
 }
 
 // Stop ends the submissions early, as at the end of the duration.
@@ -247,7 +284,7 @@ func (l *Load) Deadline() paxos.Time {
 	switch {
 	case l.finished:
 		return never
-	case l.client == nil || l.queued > 0 && !l.stopped || l.ramped < len(l.sessions) && !l.stopped:
+	case l.client == nil || l.queued > 0 && !l.stopped:
 		return 0
 	case l.stopped && l.open == 0:
 		return 0

@@ -370,3 +370,58 @@ func BenchmarkRecord(b *testing.B) {
 		record(h, int64(8000+i&4095), 1)
 	}
 }
+
+// A resumed session goes on above what the earlier run had delivered.
+func TestLoadOfResumedSessions(t *testing.T) {
+	r := newRigFrom(t, LoadConfig{Sessions: 2, Outstanding: 4, Size: 8, Values: 20}, 5000, false)
+	r.finish(100)
+	for _, a := range r.load.Acked() {
+		if a.First != 5000 || a.Below != a.Submitted+1 || a.Submitted < 5000 || len(a.Above) != 0 {
+			t.Errorf("acknowledged %+v", a)
+		}
+	}
+}
+
+// A session that expired is reported as it ended, and the new one in its place is loaded; without one in its place the load ends.
+func TestLoadGoesOnInANewSession(t *testing.T) {
+	r := newRigFrom(t, LoadConfig{Sessions: 1, Outstanding: 4, Size: 8, Values: 40}, 1, true)
+	r.step()
+	old := r.held[0].Client
+	r.answer(0, paxos.StatusDelivered)
+	r.answer(0, paxos.StatusUnknown)
+	r.held = r.held[:0]
+	r.step()
+	if r.load.Finished() || r.load.open != 0 {
+		t.Fatalf("finished %v, %d open", r.load.Finished(), r.load.open)
+	}
+	r.finish(100)
+	acks := r.load.Acked()
+	if len(acks) != 2 || acks[0].Client == uint64(old) || acks[1].Client != uint64(old) {
+		t.Fatalf("acknowledged %+v, want both sessions", acks)
+	}
+	if a := acks[1]; a.Submitted != 5 || !slices.Equal(a.Failed, []uint64{2, 3, 4, 5}) || a.Below != 6 {
+		t.Errorf("the old session: %+v", a)
+	}
+	if a := acks[0]; a.First != 1 || a.Submitted != 35 || len(a.Failed) != 0 || a.Below != 36 {
+		t.Errorf("the new session: %+v", a)
+	}
+	if res := r.result(); res.Values != 36 || res.Failed != 4 {
+		t.Errorf("%d values, %d failed", res.Values, res.Failed)
+	}
+}
+
+// Without an open session nothing is submitted, nobody is kept busy, and the run ends in its time.
+func TestLoadWithoutSessionsEnds(t *testing.T) {
+	r := newRigFrom(t, LoadConfig{Sessions: 1, Outstanding: 4, Size: 8, DurationNs: 50 * rigCycle}, 0, false)
+	begin := r.now + rigCycle
+	r.step()
+	if d := r.load.Deadline(); d != begin+50*rigCycle || r.sent != 0 {
+		t.Errorf("%d values were sent; the next Fill is due at %d, want the end at %d", r.sent, d-begin, 50*rigCycle)
+	}
+	for range 52 {
+		r.step()
+	}
+	if !r.load.Finished() || r.result().Submitted != 0 {
+		t.Error("it goes on without a session")
+	}
+}

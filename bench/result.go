@@ -9,11 +9,13 @@ import (
 	"wirepaxos/paxos"
 )
 
-// SessionAcks are the acknowledgements of one session, for Check. Sequences begin at 1.
+// SessionAcks are the acknowledgements of one session in one run, for Check. The sequences of a new session begin at 1, those of a resumed one
+// above what the earlier run had delivered.
 type SessionAcks struct {
 	Client    uint64   `json:"client,string"`
-	Submitted uint64   `json:"submitted"`       // sequences 1 to this were submitted
-	Below     uint64   `json:"below"`           // every sequence below was answered: acknowledged, or is in Failed
+	First     uint64   `json:"first"`           // the lowest sequence of the run; 0 is taken for 1
+	Submitted uint64   `json:"submitted"`       // sequences First to this were submitted
+	Below     uint64   `json:"below"`           // every sequence from First on and below was answered: acknowledged, or is in Failed
 	Above     []uint64 `json:"above,omitempty"` // acknowledged at or above Below, ascending; Failed ones are not among them
 	Failed    []uint64 `json:"failed,omitempty"`
 }
@@ -45,12 +47,15 @@ type ClientResult struct {
 func (l *Load) Acked() []SessionAcks {
 	acks := make([]SessionAcks, len(l.sessions))
 	for s := range l.sessions {
-		e := &l.sessions[s]
-		a := SessionAcks{Client: e.id, Submitted: e.next - 1, Below: e.below, Failed: sorted(e.failed)}
-		a.Above = without(e.above(), a.Failed)
-		acks[s] = a
+		acks[s] = l.sessions[s].acks()
 	}
-	return acks
+	return append(acks, l.past...)
+}
+
+func (e *session) acks() SessionAcks {
+	a := SessionAcks{Client: uint64(e.id.Client), First: e.first, Submitted: e.next - 1, Below: e.below, Failed: sorted(e.failed)}
+	a.Above = without(e.above(), a.Failed)
+	return a
 }
 
 // above are the answered sequences past the prefix, ascending. The word that below lies in holds both ends of the span.

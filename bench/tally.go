@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"wirepaxos/paxos"
 )
@@ -42,6 +43,9 @@ type tallyEntry struct {
 	base   uint64
 	max    uint64
 	bits   []uint64
+
+	generation uint32
+	missing    []uint64 // below, and not delivered: their client had lost the session, ascending
 }
 
 const tallyWords = tallySpan / 64
@@ -79,6 +83,13 @@ func (t *Tally) Deliver(d *paxos.Delivery) {
 	if e == nil {
 		t.overflow++
 		return
+	}
+	switch {
+	case d.Generation > e.generation:
+		e.pass()
+		e.generation = d.Generation
+	case d.Generation < e.generation:
+		t.reordered++
 	}
 	t.add(e, d.Sequence)
 }
@@ -119,6 +130,21 @@ func (t *Tally) add(e *tallyEntry, sequence uint64) {
 	}
 	*word |= bit
 	e.advance()
+}
+
+// pass notes that the session went to another client, or to another run of the same: what is missing up to here never comes any more.
+func (e *tallyEntry) pass() {
+	if e.max-e.below >= tallySpan && e.max >= e.below {
+		e.forget(e.max + 1)
+		return
+	}
+	for ; e.below <= e.max; e.below++ {
+		word, bit := &e.bits[e.below/64%tallyWords], uint64(1)<<(e.below%64)
+		if *word&bit == 0 {
+			e.missing = append(e.missing, e.below)
+		}
+		*word &^= bit
+	}
 }
 
 // advance moves the prefix over what is there.
@@ -172,7 +198,7 @@ type TallyReport struct {
 	Values       uint64        `json:"values"`
 	Bytes        uint64        `json:"bytes"`
 	Duplicated   uint64        `json:"duplicated"` // delivered again
-	Reordered    uint64        `json:"reordered"`  // instance or position went back
+	Reordered    uint64        `json:"reordered"`  // instance, position or a session's generation went back
 	Jumps        uint64        `json:"jumps"`      // positions left out: one for each state that was taken from another learner
 	Beyond       uint64        `json:"beyond"`     // sequences too far from their client's others to be told apart
 	Overflow     uint64        `json:"overflow"`   // values of more clients than there was room for
@@ -180,13 +206,15 @@ type TallyReport struct {
 	Clients      []TallyClient `json:"clients"`
 }
 
-// TallyClient is the set of the sequences of one client that were delivered: [First, Below) without a gap, and those of Above.
+// TallyClient is the set of the sequences of one client that were delivered: [First, Below) without those of Missing, and those of Above.
 type TallyClient struct {
 	Client uint64   `json:"client,string"`
 	First  uint64   `json:"first"`
 	Below  uint64   `json:"below"`
 	Above  []uint64 `json:"above,omitempty"` // ascending
 	Max    uint64   `json:"max"`
+
+	Missing []uint64 `json:"missing,omitempty"` // never delivered: another client resumed the session before; ascending
 }
 
 // Report reads the tally. It allocates; the loop has ended, or runs this in Inspect.
@@ -197,7 +225,9 @@ func (t *Tally) Report() TallyReport {
 	}
 	for i := range t.entries[:t.n] {
 		e := &t.entries[i]
-		r.Clients[i] = TallyClient{Client: e.client, First: max(e.base, min(e.first, e.below)), Below: e.below, Above: e.above(), Max: e.max}
+		r.Clients[i] = TallyClient{
+			Client: e.client, First: max(e.base, min(e.first, e.below)), Below: e.below, Above: e.above(), Max: e.max, Missing: slices.Clone(e.missing),
+		}
 	}
 	return r
 }

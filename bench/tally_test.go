@@ -208,3 +208,25 @@ func BenchmarkTally(b *testing.B) {
 		tally.Deliver(&d)
 	}
 }
+
+// Once a session is resumed, what its client before left out is missing for good: no gap, however far the session goes on, and nothing that
+// may still come.
+func TestTallyOfAResumedSession(t *testing.T) {
+	f := newFeed(t, 2)
+	f.d.Generation = 3
+	f.deliver(7, 1, 2, 4, 8)
+	f.d.Generation = 5
+	f.deliver(7, 11, 9, 10)
+	for s := uint64(12); s < 2*tallySpan; s++ {
+		f.deliver(7, s)
+	}
+	f.want(t, func(r *TallyReport) bool {
+		c := r.Clients[0]
+		return clean(r) && c.First == 1 && c.Below == 2*tallySpan && len(c.Above) == 0 && slices.Equal(c.Missing, []uint64{3, 5, 6, 7})
+	})
+	f.deliver(7, 5)
+	f.want(t, func(r *TallyReport) bool { return r.Duplicated == 1 })
+	f.d.Generation = 3
+	f.deliver(7, 2*tallySpan)
+	f.want(t, func(r *TallyReport) bool { return r.Reordered == 1 })
+}

@@ -1,6 +1,9 @@
 package paxos
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // AcceptorConfig is what an acceptor is made of.
 type AcceptorConfig struct {
@@ -9,6 +12,7 @@ type AcceptorConfig struct {
 	Window     int  // instances kept above the low watermark, a power of two
 	ValueBytes int  // bytes kept for their values, a power of two
 	MTU        int  // payload of a frame
+	MaxValue   int  // largest value, MaxValueBytes at most; 0: what fits a frame
 	Aggregate  bool // one Accepted for the ranges of a burst; otherwise one per instance, as the paper has it
 	Amnesia    bool // it has run before and storage is "memory": it must not vote
 }
@@ -39,7 +43,10 @@ type Acceptor struct {
 	leases   leases
 	learner  places
 	proposer places
+	heard    hearing
 	votes    accumulator
+	pieces   fragments
+	told     repeats
 	Counters AcceptorCounters
 }
 
@@ -55,14 +62,16 @@ type AcceptorCounters struct {
 	Prepares    uint64 // answered with a promise
 	Accepts     uint64 // voted for, first time
 	Again       uint64 // voted for again: a retry, or the same value at a higher ballot
+	Probes      uint64 // of followers, answered
 	Preempted   uint64 // refused: a higher ballot is promised
 	BelowLow    uint64 // refused: trimmed
 	OutOfWindow uint64 // refused: beyond the window
 	StoreFull   uint64 // refused: no room for the value
 	Conflicts   uint64 // refused: another value at an equal ballot
-	Fragments   uint64 // refused: fragments are not supported
+	TooLarge    uint64 // refused: larger than a value of this cluster
 	Silent      uint64 // not answered with a vote for want of its promises
 	Repeated    uint64 // instances told again
+	Deferred    uint64 // repeats cut short: enough was told again in that step
 	Compactions uint64 // of the ring of values
 }
 
@@ -70,17 +79,19 @@ type AcceptorCounters struct {
 func NewAcceptor(cfg AcceptorConfig) *Acceptor {
 	checkWindow(cfg.Window)
 	cfg.MTU = min(cfg.MTU, MaxMTU)
-	checkValueBytes(cfg.ValueBytes, cfg.MTU)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU, cfg.MaxValue)
+	largest := largestBatch(cfg.MTU, cfg.MaxValue)
 	return &Acceptor{
 		cfg:      cfg,
 		mask:     Instance(cfg.Window - 1),
 		slots:    make([]acceptorSlot, cfg.Window),
 		values:   newByteRing(cfg.ValueBytes),
 		leases:   newLeases(),
-		largest:  recordSize(cfg.MTU - AcceptOverhead),
+		largest:  recordSize(largest),
 		learner:  placesOf(cfg.Members.Learners),
 		proposer: placesOf(cfg.Members.Proposers),
 		votes:    newAccumulator(cfg.MTU, cfg.Aggregate),
+		pieces:   newFragments(cfg.MTU, largest),
 	}
 }
 
@@ -91,28 +102,31 @@ func checkWindow(n int) {
 }
 
 // checkValueBytes holds rings of values to a size at which an empty one takes any value, and a few.
-func checkValueBytes(n, mtu int) {
+func checkValueBytes(n, mtu, maxValue int) {
 	if mtu < MinMTU || mtu > MaxMTU {
 		panic(fmt.Sprintf("paxos: frames of %d bytes, want %d to %d", mtu, MinMTU, MaxMTU))
 	}
-	if n < 4*mtu || n&(n-1) != 0 {
-		panic(fmt.Sprintf("paxos: %d bytes for values, want a power of two, at least four frames of %d bytes", n, mtu))
+	if least := 4 * max(mtu, largestBatch(mtu, maxValue)); n < least || n&(n-1) != 0 {
+		panic(fmt.Sprintf("paxos: %d bytes for values, want a power of two, at least %d: four frames or four of the largest values", n, least))
 	}
 }
 
 // Step handles a burst of messages.
 func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 	a.makeRoom()
+	a.told = repeats{}
 	a.leases.expire(now, out)
 	for i := range in {
 		m := &in[i]
 		switch m.Kind {
 		case KindAccept:
-			a.onAccept(m, out)
+			a.onAccept(now, m, out)
 		case KindPrepare:
 			a.onPrepare(m, out)
 		case KindHeartbeat:
-			a.trim(m.Low)
+			a.onHeartbeat(now, m, out)
+		case KindProbe:
+			a.onProbe(now, m, out)
 		case KindRepeat:
 			a.onRepeat(m, out)
 		case KindHi:
@@ -129,7 +143,7 @@ func (a *Acceptor) Step(now Time, in []Message, out *Outbox) {
 // Tick lets leases run out when nothing arrives.
 func (a *Acceptor) Tick(now Time, out *Outbox) { a.leases.expire(now, out) }
 
-func (a *Acceptor) onAccept(m *Message, out *Outbox) {
+func (a *Acceptor) onAccept(now Time, m *Message, out *Outbox) {
 	switch {
 	case a.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From:
 		return // somebody else's ballot
@@ -143,19 +157,60 @@ func (a *Acceptor) onAccept(m *Message, out *Outbox) {
 		a.Counters.Preempted++
 		a.preempt(m, out)
 		return
+	}
+	a.heard = hearing{leader: m.Ballot, at: now}
+	switch {
 	case m.Instance < a.low:
 		a.Counters.BelowLow++
-		out.send(KindTrimmed, m.From).Low = a.low
+		if m.Offset == 0 {
+			out.send(KindTrimmed, m.From).Low = a.low
+		}
 		return
 	case m.Instance-a.low > a.mask:
 		a.Counters.OutOfWindow++
 		a.refuse(m, ReasonOutOfWindow, out)
 		return
-	case m.Offset != 0 || int(m.Total) != len(m.Data):
-		a.Counters.Fragments++
-		a.refuse(m, ReasonUnsupported, out)
+	case recordSize(int(m.Total)) > a.largest, a.pieces.most == 0 && !whole(m):
+		a.Counters.TooLarge++
+		a.refuse(m, ReasonTooLarge, out)
 		return
 	}
+	if !whole(m) {
+		a.onFragment(m, out)
+		return
+	}
+	a.accept(m, out)
+}
+
+// onFragment keeps a piece of a value and accepts the value with the last of them: until then there is neither a promise nor a vote, and a
+// ballot that is promised meanwhile ends it, for a piece is held to P2 like a value. A piece of what was accepted by just that ballot
+// comes again because the vote was lost.
+func (a *Acceptor) onFragment(m *Message, out *Outbox) {
+	if s := a.slot(m.Instance); s != nil && s.ballot == m.Ballot {
+		end := int(m.Offset) + len(m.Data)
+		if m.Total != s.length || end > int(s.length) || !bytes.Equal(a.values.get(s.at, s.length)[m.Offset:end], m.Data) {
+			a.Counters.Conflicts++
+			value := *m
+			value.Offset = 0
+			a.refuse(&value, ReasonConflict, out)
+			return
+		}
+		a.Counters.Again++
+		a.votes.add(a, m.Ballot, m.Instance, out)
+		return
+	}
+	a.pieces.outdate(uint64(a.low), uint64(a.promised))
+	value, done := a.pieces.add(acceptName(m), m)
+	if !done {
+		return
+	}
+	complete := *m
+	complete.Offset, complete.Data = 0, value
+	a.accept(&complete, out)
+}
+
+// accept stores a whole value that P2 allows, and votes.
+func (a *Acceptor) accept(m *Message, out *Outbox) {
 	if reason := a.store(m); reason != ReasonNone {
 		a.refuse(m, reason, out)
 		return
@@ -164,12 +219,19 @@ func (a *Acceptor) onAccept(m *Message, out *Outbox) {
 	a.votes.add(a, m.Ballot, m.Instance, out)
 }
 
+// preempt and refuse answer the first piece of a value for all of them.
 func (a *Acceptor) preempt(m *Message, out *Outbox) {
+	if m.Offset > 0 {
+		return
+	}
 	p := out.send(KindPreempted, m.From)
 	p.Ballot, p.Promised, p.Instance = m.Ballot, a.promised, m.Instance
 }
 
 func (a *Acceptor) refuse(m *Message, reason Reason, out *Outbox) {
+	if m.Offset > 0 {
+		return
+	}
 	r := out.send(KindRefused, m.From)
 	r.Ballot, r.Instance, r.Reason = m.Ballot, m.Instance, reason
 }

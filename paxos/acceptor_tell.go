@@ -7,6 +7,11 @@ const (
 	promisePages  = 8    // pages of one answer to a Prepare; the proposer asks for the next
 	repeatStored  = 64   // values of one answer to a Repeat
 	repeatScanned = 4096 // instances that one Repeat looks at
+
+	// What all Repeats of one step get together: frames of values, and instances looked at. Votes come before repair; who asks for more gets it
+	// by asking again.
+	repeatFrames     = 256
+	repeatScannedAll = 4 * repeatScanned
 )
 
 // onPrepare answers phase 1a. A page is valid by itself; the proposer puts them together and asks for a missing one by a Prepare of the
@@ -73,23 +78,54 @@ func (a *Acceptor) onRepeat(m *Message, out *Outbox) {
 	until := min(m.Until, a.high, from+repeatScanned)
 	stored := 0
 	for i := from; i < until; i++ {
+		if a.told.scanned++; a.told.scanned > repeatScannedAll {
+			a.Counters.Deferred++
+			break
+		}
 		s := a.slot(i)
 		if s == nil {
 			continue
 		}
-		a.Counters.Repeated++
 		if m.Flags&FlagValues == 0 {
+			a.Counters.Repeated++
 			a.votes.addTo(a, m.From, s.ballot, i, out)
 			continue
 		}
 		if stored++; stored > repeatStored {
 			break
 		}
-		r := out.sendAfter(KindStored, m.From)
-		r.Ballot, r.Instance, r.Low = s.ballot, i, a.low
-		r.Total, r.Data = s.length, a.values.get(s.at, s.length)
+		if !a.tellStored(m.From, i, s, out) {
+			a.Counters.Deferred++
+			break
+		}
+		a.Counters.Repeated++
 	}
 	a.votes.flush(a, out)
+}
+
+// repeats counts what the Repeats of a step got.
+type repeats struct{ frames, scanned int }
+
+// tellStored sends the value of a slot, in fragments if it is too large for a frame: all of it or, where the step has told enough, nothing. The
+// first value of a step is told whatever its size, so that asking gets on.
+func (a *Acceptor) tellStored(to NodeID, i Instance, s *acceptorSlot, out *Outbox) bool {
+	n := frameCount(KindStored, a.cfg.MTU, int(s.length))
+	if a.told.frames > 0 && a.told.frames+n > repeatFrames {
+		return false
+	}
+	a.told.frames += n
+	value, at := a.values.get(s.at, s.length), 0
+	for ; n > 0; n-- {
+		end := len(value)
+		if n > 1 {
+			end = at + pieceSize(KindStored, a.cfg.MTU)
+		}
+		r := out.sendAfter(KindStored, to)
+		r.Ballot, r.Instance, r.Low = s.ballot, i, a.low
+		r.Offset, r.Total, r.Data = uint32(at), s.length, value[at:end]
+		at = end
+	}
+	return true
 }
 
 // onHi registers a learner, or renews. An acceptor that restarted hears of its learners within one renewal, and a lost OK costs nothing:
@@ -117,6 +153,9 @@ func newAccumulator(mtu int, aggregate bool) accumulator {
 }
 
 func (v *accumulator) add(a *Acceptor, b Ballot, i Instance, out *Outbox) {
+	if n := len(v.ranges); n > 0 && v.to == 0 && v.ballot == b && v.ranges[n-1].First+Instance(v.ranges[n-1].Count) == i+1 {
+		return // said just now: fragments of what was accepted come in a row
+	}
 	if v.to != 0 || v.ballot != b || v.alone {
 		v.flush(a, out)
 		v.ballot = b

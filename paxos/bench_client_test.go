@@ -9,8 +9,12 @@ const benchSessions = 4
 // valueOf is what the nth value of all says: its length follows from n, so that small and large ones mix.
 func (b *bench) valueOf(n uint64) []byte {
 	v := fmt.Appendf(nil, "value %d ", n)
-	for size := int(n*7919) % b.check.longest; len(v) < size; {
-		v = append(v, byte('a'+len(v)%26))
+	size := int(n*7919) % b.check.longest
+	if b.cfg.maxValue > 0 && n%5 == 0 {
+		size = b.cfg.maxValue - int(n%7)*b.cfg.maxValue/8
+	}
+	for len(v) < size {
+		v = append(v, byte('a'+(len(v)+int(n))%26))
 	}
 	return v
 }
@@ -30,6 +34,12 @@ func numberOf(c ClientID, sequence uint64) uint64 {
 
 func (b *bench) client(in []Message) {
 	for _, m := range in {
+		if m.Kind == KindSession {
+			if Status(m.Offset) != StatusOpened || b.opened[m.Client] != 0 && b.opened[m.Client] != m.Total {
+				b.fatalf("session %d: %v in generation %d, was %d", m.Client, Status(m.Offset), m.Total, b.opened[m.Client])
+			}
+			b.opened[m.Client] = m.Total
+		}
 		if m.Kind != KindReply {
 			continue
 		}
@@ -44,18 +54,33 @@ func (b *bench) client(in []Message) {
 	}
 }
 
-// submit sends the nth value to every proposer.
+// submit sends the nth value to every proposer; where its session is not open yet, the open.
 func (b *bench) submit(n uint64) {
 	c, sequence := nameOf(n)
+	if b.opened[c] == 0 {
+		b.put(&Value{Client: c, Kind: ValueOpen, Node: benchClient, Data: le.AppendUint64(nil, uint64(c))})
+		return
+	}
 	oldest := uint64(1)
 	for oldest < sequence && b.replied[numberOf(c, oldest)] {
 		oldest++
 	}
-	v := Value{Client: c, Sequence: sequence, Oldest: oldest, Node: benchClient, Data: b.valueOf(n)}
+	b.put(&Value{Client: c, Sequence: sequence, Oldest: oldest, Generation: b.opened[c], Node: benchClient, Data: b.valueOf(n)})
+}
+
+func (b *bench) put(v *Value) {
 	buf := make([]byte, ValueOverhead+len(v.Data))
-	PutValue(buf, 0, &v)
+	PutValue(buf, 0, v)
 	for _, id := range b.members.Proposers {
-		b.send(benchClient, &Message{Kind: KindSubmit, To: id, Data: buf})
+		if len(v.Data) <= MaxValue(benchMTU) {
+			b.send(benchClient, &Message{Kind: KindSubmit, To: id, Data: buf})
+			continue
+		}
+		b.parts.Reset()
+		b.parts.SendParts(id, benchMTU, v, buf)
+		for i := range b.parts.Now {
+			b.send(benchClient, &b.parts.Now[i])
+		}
 	}
 }
 
@@ -99,6 +124,7 @@ func (b *bench) settle(n int) {
 	b.t.Helper()
 	b.loss, b.dup = 0, 0
 	b.cut = [MaxNodes]bool{}
+	b.paused, b.drops = [MaxNodes]Time{}, nil
 	var first *Learner
 	if !b.run(4e9, func() bool {
 		for i, id := range b.members.Learners {

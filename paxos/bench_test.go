@@ -22,11 +22,15 @@ type bench struct {
 	wire      []packet
 	loss, dup float64
 	cut       [MaxNodes]bool // partitioned off: talks to nobody
+	paused    [MaxNodes]Time // its loop does not run before; what it is sent waits
+	drops     func(from NodeID, m *Message) bool
 	replied   map[uint64]bool
+	opened    map[ClientID]uint32 // the generation of each session of the client
 	rounds    uint64
 	cfg       benchConfig
 	events    []string
 	check     *checker
+	parts     *Outbox // of the client
 }
 
 type packet struct {
@@ -40,6 +44,8 @@ type benchConfig struct {
 	window                         int
 	valueBytes                     int // 0: 1 MiB
 	inFlight                       int // 0: 64
+	maxValue                       int // 0: what fits a frame; otherwise every fifth value is so large, or nearly
+	dropSlow                       bool
 	batch                          BatchMode
 }
 
@@ -60,6 +66,7 @@ func newBench(t testing.TB, seed int64, c benchConfig) *bench {
 	b := &bench{
 		t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), cfg: c, acceptors: map[NodeID]*Acceptor{}, proposers: map[NodeID]*Proposer{},
 		learners: map[NodeID]*Learner{}, outs: map[NodeID]*Outbox{}, inc: map[NodeID]Incarnation{}, replied: map[uint64]bool{}, rounds: 1,
+		opened: map[ClientID]uint32{},
 	}
 	id := NodeID(1)
 	for _, r := range []struct {
@@ -78,6 +85,10 @@ func newBench(t testing.TB, seed int64, c benchConfig) *bench {
 		}
 	})
 	b.check = newChecker(b)
+	if c.maxValue > 0 {
+		b.parts = outboxes.take()
+		t.Cleanup(func() { outboxes.give(b.parts) })
+	}
 	for _, id := range b.members.Acceptors {
 		b.startAcceptor(id, false)
 	}
@@ -118,7 +129,8 @@ func (b *bench) fatalf(format string, args ...any) {
 func (b *bench) startAcceptor(id NodeID, amnesia bool) {
 	b.inc[id] = Incarnation(b.rng.Uint64())
 	b.acceptors[id] = NewAcceptor(AcceptorConfig{
-		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, Aggregate: b.cfg.batch != BatchOff, Amnesia: amnesia,
+		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, MaxValue: b.cfg.maxValue,
+		Aggregate: b.cfg.batch != BatchOff, Amnesia: amnesia,
 	})
 }
 
@@ -126,14 +138,15 @@ func (b *bench) startProposer(id NodeID) {
 	b.inc[id] = Incarnation(b.rng.Uint64())
 	b.proposers[id] = NewProposer(ProposerConfig{
 		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: min(b.cfg.valueBytes, 1<<17), QueueBytes: 1 << 15, InFlight: b.cfg.inFlight,
-		MTU: benchMTU, Batch: b.cfg.batch, Heartbeat: 1e6, Retry: 4e6, LeaderTimeout: 50e6, Lease: 100e6, Seed: b.rng.Uint64(),
+		MTU: benchMTU, MaxValue: b.cfg.maxValue, Batch: b.cfg.batch, Heartbeat: 1e6, Retry: 4e6, LeaderTimeout: 50e6, Lease: 100e6, SlowAfter: 20e6,
+		DropSlow: b.cfg.dropSlow, Seed: b.rng.Uint64(),
 	}, b.now)
 }
 
 func (b *bench) startLearner(id NodeID) {
 	b.inc[id] = Incarnation(b.rng.Uint64())
 	b.learners[id] = NewLearner(LearnerConfig{
-		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, Lease: 100e6, Retry: 4e6, Repair: 2e6,
+		ID: id, Members: b.members, Window: b.cfg.window, ValueBytes: b.cfg.valueBytes, MTU: benchMTU, MaxValue: b.cfg.maxValue, Lease: 100e6, Retry: 4e6, Repair: 2e6,
 		Seed: b.rng.Uint64(), Deliver: func(d *Delivery) { b.check.delivered(id, d) },
 	}, b.now)
 }
@@ -150,7 +163,7 @@ func (b *bench) run(limit Time, done func() bool) bool {
 		}
 		rest := b.wire[:0]
 		for _, p := range b.wire {
-			if p.at > b.now {
+			if p.at > b.now || b.paused[p.to] > b.now {
 				rest = append(rest, p)
 			} else if !b.cut[p.to] {
 				inboxes[p.to] = b.decode(inboxes[p.to], p)
@@ -182,6 +195,9 @@ type stepper interface {
 }
 
 func (b *bench) step(id NodeID, s stepper, in []Message) {
+	if b.paused[id] > b.now {
+		return
+	}
 	out := b.outs[id]
 	out.Reset()
 	s.Step(b.now, in, out)
@@ -197,6 +213,9 @@ func (b *bench) step(id NodeID, s stepper, in []Message) {
 }
 
 func (b *bench) send(from NodeID, m *Message) {
+	if b.drops != nil && b.drops(from, m) {
+		return
+	}
 	var w FrameWriter
 	buf := make([]byte, FrameHeaderSize+EncodedSize(m))
 	if len(buf) > benchMTU {

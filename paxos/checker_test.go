@@ -10,6 +10,7 @@ type checker struct {
 	b         *bench
 	longest   int // value
 	values    map[ballotAt][]byte
+	pieces    map[ballotAt]*pieces
 	votes     map[ballotAt]uint8
 	chosen    map[Instance][]byte
 	end       Instance // above the highest chosen
@@ -25,7 +26,8 @@ type ballotAt struct {
 
 func newChecker(b *bench) *checker {
 	return &checker{
-		b: b, longest: 400, values: map[ballotAt][]byte{}, votes: map[ballotAt]uint8{}, chosen: map[Instance][]byte{}, promised: map[NodeID]Ballot{},
+		b: b, longest: 400, values: map[ballotAt][]byte{}, pieces: map[ballotAt]*pieces{},
+		votes: map[ballotAt]uint8{}, chosen: map[Instance][]byte{}, promised: map[NodeID]Ballot{},
 		positions: map[uint64]uint64{}, where: map[uint64]uint64{},
 	}
 }
@@ -35,7 +37,9 @@ func (c *checker) sent(from NodeID, m *Message) {
 	switch m.Kind {
 	case KindAccept, KindStored:
 		at := ballotAt{m.Ballot, m.Instance}
-		if have, ok := c.values[at]; ok && !bytes.Equal(have, m.Data) {
+		if int(m.Total) != len(m.Data) {
+			c.piece(from, at, m)
+		} else if have, ok := c.values[at]; ok && !bytes.Equal(have, m.Data) {
 			c.b.fatalf("node %d: %v of another value for ballot %v, instance %d", from, m.Kind, m.Ballot, m.Instance)
 		} else if !ok && m.Kind == KindStored {
 			c.b.fatalf("acceptor %d stored what nobody proposed: ballot %v, instance %d", from, m.Ballot, m.Instance)
@@ -57,6 +61,37 @@ func (c *checker) sent(from NodeID, m *Message) {
 				c.vote(from, ballotAt{m.Ballot, r.First + i})
 			}
 		}
+	}
+}
+
+// pieces is a value of which a proposer has sent some bytes.
+type pieces struct {
+	value []byte
+	sent  []bool
+	left  int
+}
+
+// piece holds fragments to one value for each ballot and instance, byte by byte.
+func (c *checker) piece(from NodeID, at ballotAt, m *Message) {
+	p := c.pieces[at]
+	if p == nil {
+		p = &pieces{value: make([]byte, m.Total), sent: make([]bool, m.Total), left: int(m.Total)}
+		c.pieces[at] = p
+	}
+	if len(p.value) != int(m.Total) || c.values[at] == nil && m.Kind == KindStored {
+		c.b.fatalf("node %d: %v of %d bytes for ballot %v, instance %d, where %d were proposed", from, m.Kind, m.Total, at.ballot, at.instance, len(p.value))
+	}
+	for i, x := range m.Data {
+		k := int(m.Offset) + i
+		if p.sent[k] && p.value[k] != x {
+			c.b.fatalf("node %d: %v of another value for ballot %v, instance %d", from, m.Kind, at.ballot, at.instance)
+		} else if !p.sent[k] {
+			p.value[k], p.sent[k] = x, true
+			p.left--
+		}
+	}
+	if p.left == 0 {
+		c.values[at] = p.value
 	}
 }
 

@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"flag"
+	"slices"
 	"testing"
 )
 
@@ -19,7 +20,7 @@ func TestClusterAgrees(t *testing.T) {
 }
 
 // Trouble: loss, duplication, reordering, small windows and rings, acceptors that lose their promises (a minority), proposers and learners that
-// are killed, partitions, followers that try to lead for no reason.
+// are killed, partitions, loops that do not run for a while, handovers, followers that begin phase 1 for no reason.
 func TestTrouble(t *testing.T) {
 	n := *seeds
 	if n == 0 {
@@ -43,7 +44,8 @@ func trouble(t *testing.T, seed int64) {
 	amnesiacs := 0
 	b.drive(120, 60e9, func() {
 		b.cut = [MaxNodes]bool{}
-		switch b.rng.Intn(8) {
+		b.drops = nil
+		switch b.rng.Intn(11) {
 		case 0:
 			if amnesiacs < (len(b.members.Acceptors)-1)/2 {
 				amnesiacs++
@@ -54,20 +56,57 @@ func trouble(t *testing.T, seed int64) {
 		case 2:
 			b.restartLearner()
 		case 3:
-			p := b.proposers[b.any(b.members.Proposers)]
-			p.silence = b.now // it loses patience, or is elected by an operator
+			b.force(b.any(b.members.Proposers))
 		case 4:
 			b.cut[b.any(b.members.Acceptors)] = true
 		case 5:
 			b.cut[b.any(b.members.Proposers)] = true
 		case 6:
 			b.cut[b.any(b.members.Learners)] = true
+		case 7:
+			b.paused[b.any(b.members.Proposers)] = b.now + 20e6 + Time(b.rng.Intn(150e6))
+		case 8:
+			b.paused[b.any(b.members.Acceptors)] = b.now + 20e6 + Time(b.rng.Intn(80e6))
+		case 9:
+			if p := b.leader(); p != nil {
+				_ = p.Handover(b.now, b.any(b.members.Proposers)) // to itself it is refused
+			}
+		case 10:
+			one, other := b.any(b.members.Proposers), b.any(slices.Concat(b.members.Proposers, b.members.Acceptors))
+			b.drops = func(from NodeID, m *Message) bool {
+				return from == one && m.To == other || from == other && m.To == one
+			}
 		}
 	})
 	b.settle(120)
 }
 
 func (b *bench) any(ids []NodeID) NodeID { return ids[b.rng.Intn(len(ids))] }
+
+// force makes a proposer begin phase 1 whatever it and the others know.
+func (b *bench) force(id NodeID) {
+	if b.paused[id] > b.now || b.proposers[id].rounds.limit == 0 {
+		return
+	}
+	out := b.outs[id]
+	out.Reset()
+	b.proposers[id].prepare(b.now, reason{cause: CauseFirst}, out)
+	for i := range out.Now {
+		b.check.sent(id, &out.Now[i])
+		b.send(id, &out.Now[i])
+	}
+}
+
+// leader is the proposer that believes that it leads, by the highest ballot of several; nil without one.
+func (b *bench) leader() (leader *Proposer) {
+	for _, id := range b.members.Proposers {
+		p := b.proposers[id]
+		if _, leads := p.Leading(); leads && (leader == nil || p.ballot > leader.ballot) {
+			leader = p
+		}
+	}
+	return leader
+}
 
 // restartLearner kills one learner, if another one stands where it does not need state itself.
 func (b *bench) restartLearner() {

@@ -16,7 +16,7 @@ const (
 const (
 	acceptedEntrySize = 16 // first u64, count u32, 0 u32
 	promiseEntrySize  = 32 // instance u64, ballot u64, digest u64, length u32, 0 u32
-	replyEntrySize    = 24 // client u64, first sequence u64, count u32, status u32
+	replyEntrySize    = 24 // client u64, first sequence u64, count u16, status u16, generation u32
 )
 
 // format is the fixed part of a kind of message: how many bytes behind the message header, and of what its list is made (0: bytes,
@@ -45,12 +45,13 @@ var formats = [numKinds]format{
 	KindTrimmed:        {fixed: 8},
 	KindRefused:        {fixed: 16},
 	KindCheckpointAsk:  {fixed: 16},
-	KindCheckpointPage: {fixed: 32, data: true, entry: sessionEntrySize},
+	KindCheckpointPage: {fixed: 40, data: true, entry: sessionEntrySize},
 	KindHeard:          {fixed: 16},
 	KindProbe:          {fixed: 16},
 	KindProbed:         {fixed: 32},
 	KindHandover:       {fixed: 8},
-	KindSubmitPart:     {fixed: 24, data: true},
+	KindSubmitPart:     {fixed: 32, data: true},
+	KindSession:        {fixed: 32},
 }
 
 // AcceptOverhead is what a frame with one Accept has besides the value: the bound on a batch is the port's MTU less this.
@@ -116,6 +117,7 @@ func encodeFixed(b []byte, m *Message) {
 	case KindCheckpointPage:
 		put3(b, uint64(m.Instance), m.Sequence, m.Hash)
 		putPair(b[24:], m.Offset, m.Total)
+		le.PutUint64(b[32:], uint64(m.High))
 	case KindHeard, KindProbe:
 		put2(b, uint64(m.Ballot), m.Sequence)
 	case KindProbed:
@@ -126,6 +128,10 @@ func encodeFixed(b []byte, m *Message) {
 	case KindSubmitPart:
 		put2(b, uint64(m.Client), m.Sequence)
 		putPair(b[16:], m.Offset, m.Total)
+		putPair(b[24:], uint32(m.Hash), 0)
+	case KindSession:
+		put3(b, uint64(m.Client), m.Sequence, m.Hash)
+		putPair(b[24:], m.Offset, m.Total)
 	}
 }
 
@@ -207,7 +213,7 @@ func decodeFixed(b []byte, m *Message) {
 		m.Low = Instance(le.Uint64(b))
 	case KindCheckpointPage:
 		m.Instance, m.Sequence, m.Hash = Instance(le.Uint64(b)), le.Uint64(b[8:]), le.Uint64(b[16:])
-		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
+		m.Offset, m.Total, m.High = le.Uint32(b[24:]), le.Uint32(b[28:]), Instance(le.Uint64(b[32:]))
 	case KindHeard, KindProbe:
 		m.Ballot, m.Sequence = Ballot(le.Uint64(b)), le.Uint64(b[8:])
 	case KindProbed:
@@ -217,7 +223,10 @@ func decodeFixed(b []byte, m *Message) {
 		m.Ballot = Ballot(le.Uint64(b))
 	case KindSubmitPart:
 		m.Client, m.Sequence = ClientID(le.Uint64(b)), le.Uint64(b[8:])
-		m.Offset, m.Total = le.Uint32(b[16:]), le.Uint32(b[20:])
+		m.Offset, m.Total, m.Hash = le.Uint32(b[16:]), le.Uint32(b[20:]), le.Uint64(b[24:])
+	case KindSession:
+		m.Client, m.Sequence, m.Hash = ClientID(le.Uint64(b)), le.Uint64(b[8:]), le.Uint64(b[16:])
+		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
 	}
 }
 
@@ -242,7 +251,11 @@ func plausible(m *Message) bool {
 	case KindPreempted:
 		return m.Promised > m.Ballot
 	case KindCheckpointPage:
-		return m.Offset < m.Total
+		return m.Offset < m.Total && m.High <= maxGeneration
+	case KindSubmitPart:
+		return m.Hash <= maxGeneration && m.Sequence <= MaxSequence
+	case KindSession:
+		return m.Offset < uint32(numStatuses) && m.Sequence <= MaxSequence+1
 	}
 	return true
 }

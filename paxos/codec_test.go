@@ -55,6 +55,9 @@ func TestMessageDrops(t *testing.T) {
 		"page past the last":       {Kind: KindCheckpointPage, Offset: 1, Total: 1},
 		"reason past all":          {Kind: KindRefused, Ballot: b, Reason: numReasons},
 		"leader past all":          {Kind: KindBusy, Leader: MaxNodes},
+		"generations past all":     {Kind: KindCheckpointPage, Total: 1, High: maxGeneration + 1},
+		"status past all":          {Kind: KindSession, Offset: uint32(numStatuses)},
+		"sequence past all":        {Kind: KindSession, Sequence: MaxSequence + 2},
 		"half an entry":            {Kind: KindAccepted, Ballot: b, Data: make([]byte, 8)},
 		"data where there is none": {Kind: KindHi, Data: make([]byte, 8)},
 	} {
@@ -79,6 +82,45 @@ func TestMessageDrops(t *testing.T) {
 		e[offZero], e[offKind] = 0, byte(numKinds)
 		if _, drop := Decode(e, &Message{}); drop != DropKind {
 			t.Errorf("unknown kind: %v", drop)
+		}
+	}
+}
+
+// A value has one form. What else the bits could say is unreadable, not something a little different.
+func TestUnreadableValues(t *testing.T) {
+	token := make([]byte, TokenSize)
+	value := Value{Client: 9, Sequence: 5, Oldest: 3, Generation: 1, Node: 50, Data: token}
+	open := Value{Client: 9, Node: 50, Kind: ValueOpen, Data: token}
+	closing := Value{Client: 9, Node: 50, Generation: 1, Kind: ValueClose}
+	read := func(v *Value) bool {
+		b := make([]byte, ValueOverhead+len(v.Data))
+		PutValue(b, 0, v)
+		var got Value
+		rest, ok := NextValue(b, &got)
+		return ok && len(rest) == 0
+	}
+	for _, v := range []Value{value, open, closing} {
+		if !read(&v) {
+			t.Errorf("%+v is unreadable", v)
+		}
+	}
+	for name, change := range map[string]func(value, open, closing *Value) *Value{
+		"a value without a generation": func(v, _, _ *Value) *Value { v.Generation = 0; return v },
+		"a value without a sequence":   func(v, _, _ *Value) *Value { v.Sequence, v.Oldest = 0, 0; return v },
+		"a value without a node":       func(v, _, _ *Value) *Value { v.Node = 0; return v },
+		"an oldest of 0":               func(v, _, _ *Value) *Value { v.Oldest = 0; return v },
+		"an oldest too far behind":     func(v, _, _ *Value) *Value { v.Sequence = 5000; return v },
+		"a fourth kind":                func(v, _, _ *Value) *Value { v.Kind = numValueKinds; return v },
+		"an open with a sequence":      func(_, o, _ *Value) *Value { o.Sequence, o.Oldest = 1, 1; return o },
+		"an open with what is behind":  func(_, o, _ *Value) *Value { o.Oldest--; return o },
+		"an open with half a token":    func(_, o, _ *Value) *Value { o.Data = o.Data[:4]; return o },
+		"an open without a node":       func(_, o, _ *Value) *Value { o.Node = 0; return o },
+		"a close of no generation":     func(_, _, c *Value) *Value { c.Generation = 0; return c },
+		"a close with data":            func(_, _, c *Value) *Value { c.Data = token; return c },
+	} {
+		v, o, c := value, open, closing
+		if changed := change(&v, &o, &c); read(changed) {
+			t.Errorf("%s was read: %+v", name, changed)
 		}
 	}
 }

@@ -2,8 +2,8 @@
 //
 // The life of a value:
 //
-//  1. A client's Submit carries it in a batch (PutValue). The Proposer that leads copies it into its queue; any other answers
-//     Busy.
+//  1. A client's Submit carries it in a batch (PutValue), or several messages do, in fragments, where it is larger than a frame. The
+//     Proposer that leads copies it into its queue; any other answers Busy.
 //  2. When windows allow, the proposer puts what is queued into the next instance: the bytes go into its ring of values, and an
 //     Accept that shows them goes to every acceptor and learner. They stay there until the instance is chosen.
 //  3. An Acceptor copies the value into its own ring, stores ballot and place in the instance's slot, and votes: once a burst, in
@@ -29,10 +29,13 @@
 //	frame.go, codec.go, entries.go         frames, messages, batches and lists on the wire
 //	outbox.go                              what a step wants done
 //	proposer.go, _clients, _window, _lead  queue and Busy; phase 2; phase 1, recovery, heartbeats
-//	acceptor.go, _store, _tell             votes; the values kept; promises, repeats, registrations
-//	learner.go, _repair, _state            counting and delivery; gaps; state from another learner
-//	replies.go, session.go                 answers to clients; exactly once
+//	proposer_detect.go, _handover          when to begin phase 1, when to stop leading; a planned handover
+//	leadership.go                          who leads since when and why, for people
+//	acceptor.go, _store, _tell, _hear      votes; the values kept; promises, repeats, registrations; which leader is heard
+//	learner.go, _clients, _repair, _state  counting and delivery; who leads, for clients; gaps; state from another learner
+//	replies.go, session.go, _table         answers to clients; exactly once; where sessions are kept
 //	bytering.go, queue.go, lease.go        rings of values; values that wait; registrations
+//	fragments.go, recent.go, slow.go       values larger than a frame; copies of them; learners that hold a leader back
 //
 // The rules are scripts under testdata, one a file; bench_test.go runs whole groups on a network that loses, doubles and
 // reorders, under a checker that shares no code with the roles.

@@ -25,7 +25,7 @@ func samples() []Message {
 	holds, _ := parseHolds("0@1.4=9:1:x;1@2.5=9:2:y")
 	state, _ := parseSessions("9:3,8:1")
 	reply := make([]byte, replyEntrySize)
-	putReplyRange(reply, ReplyRange{Client: 9, First: 1, Count: 2})
+	putReplyRange(reply, ReplyRange{Client: 9, First: 1, Count: 2, Generation: 1})
 	b := MakeBallot(3, 4)
 	return []Message{
 		{Kind: KindSubmit, Data: batch},
@@ -45,8 +45,26 @@ func samples() []Message {
 		{Kind: KindTrimmed, Low: 1},
 		{Kind: KindRefused, Ballot: b, Reason: ReasonStoreFull},
 		{Kind: KindCheckpointAsk, Instance: 1},
-		{Kind: KindCheckpointPage, Instance: 8, Total: 1, Data: state},
+		{Kind: KindCheckpointPage, Instance: 8, Total: 1, High: 2, Data: state},
+		{Kind: KindSession, Client: 9, Sequence: 1, Hash: 7, Offset: uint32(StatusOpened), Total: 1},
 	}
+}
+
+// fragmentSamples are the pieces of a value, as an Accept, a Stored and a Submit.
+func fragmentSamples() (all []Message) {
+	batch, _ := parseBatch("9:1:x*900")
+	for _, k := range []Kind{KindAccept, KindStored, KindSubmitPart} {
+		for at := 0; at < len(batch); at += 384 {
+			m := Message{Kind: k, Offset: uint32(at), Total: uint32(len(batch)), Data: batch[at:min(at+384, len(batch))]}
+			if m.Kind == KindSubmitPart {
+				m.Client, m.Sequence, m.Hash = 9, 1, 1
+			} else {
+				m.Ballot = MakeBallot(3, 4)
+			}
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // Whatever bytes come, nothing panics, nothing is read past the frame, and what is taken has just that one encoding.
@@ -55,6 +73,9 @@ func FuzzFrame(f *testing.F) {
 		f.Add(frameOf(1, 4, m))
 	}
 	f.Add(frameOf(1, 4, samples()...))
+	for _, m := range fragmentSamples() {
+		f.Add(frameOf(1, 4, m))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, rest, drop := ParseFrame(data, 7, 1)
 		if drop != DropNone {
@@ -115,12 +136,13 @@ func FuzzRoles(f *testing.F) {
 	for _, m := range samples() {
 		seed(m, m)
 	}
+	seed(fragmentSamples()...)
 	members := Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6, 7}}
 	acceptorOut, proposerOut, learnerOut := NewOutbox(), NewOutbox(), NewOutbox()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, Aggregate: true})
+		a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, MaxValue: 1000, Aggregate: true})
 		p := NewProposer(ProposerConfig{
-			ID: 4, Members: members, Window: 8, ValueBytes: 4096, QueueBytes: 2048, InFlight: 8, MTU: 512, Heartbeat: 1e6, Retry: 2e6, LeaderTimeout: 1e7,
+			ID: 4, Members: members, Window: 8, ValueBytes: 4096, QueueBytes: 4096, InFlight: 8, MTU: 512, MaxValue: 1000, SlowAfter: 5e6, DropSlow: true, Heartbeat: 1e6, Retry: 2e6, LeaderTimeout: 1e7,
 			Lease: 1e8,
 		}, 0)
 		p.GrantRounds(1, 1000)
@@ -148,37 +170,24 @@ func FuzzRoles(f *testing.F) {
 					}
 				}
 			}
-			if a.high < a.low || a.high-a.low > a.mask+1 || p.next < p.low || p.unchosen < 0 || p.fetches < 0 {
+			if a.high < a.low || a.high-a.low > a.mask+1 || p.next < p.low || p.unchosen < 0 || p.extra < 0 || p.fetches < 0 {
 				t.Fatalf("acceptor low %d, high %d; proposer low %d, next %d, %d unchosen, %d fetches", a.low, a.high, p.low, p.next, p.unchosen, p.fetches)
 			}
 		}
 	})
 }
 
-// fuzzLearner reuses one learner's tables: they are large, and fuzzing makes many.
+// fuzzLearner has a small table: fuzzing makes many.
 func fuzzLearner(members Members) *Learner {
-	c := LearnerConfig{ID: 6, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, Lease: 1e8, Retry: 2e6, Repair: 1e6}
-	if fuzzed == nil {
-		fuzzed = NewLearner(c, 0)
-		return fuzzed
-	}
-	l := fuzzed
-	table, saved, incoming := l.sessions, l.state.saved, l.state.incoming
-	table.reset()
-	incoming.reset()
-	*l = Learner{
-		cfg: l.cfg, quorum: l.quorum, mask: l.mask, slots: make([]learnerSlot, 8), values: newByteRing(4096), sessions: table, acceptor: l.acceptor,
-		peer: l.peer, proposer: l.proposer, clients: newLeases(), replies: newReplies(512), register: newRegistration(members, 0), state: transfer{
-			incoming: incoming, saved: saved, perPage: l.state.perPage, savedAt: -checkpointAgeNs, askedAt: -checkpointRestNs,
-		},
-	}
+	l := NewLearner(LearnerConfig{
+		ID: 6, Members: members, Window: 8, ValueBytes: 4096, MTU: 512, MaxValue: 1000, Lease: 1e8, Retry: 2e6, Repair: 1e6, Sessions: 2, SessionIdle: 2,
+	}, 0)
+	openSession(l, 9)
 	return l
 }
 
-var fuzzed *Learner
-
 func FuzzBatch(f *testing.F) {
-	for _, text := range []string{"9:1:x,9:2:y", "9:1024:x", "9:5/5:"} {
+	for _, text := range []string{"9:1:x,9:2:y", "9:1024:x", "9.4294967295:5/5:", "9:open:7,9.1:open:8,9.2:close:"} {
 		b, _ := parseBatch(text)
 		f.Add(b)
 	}
@@ -190,7 +199,10 @@ func FuzzBatch(f *testing.F) {
 			if rest, ok = NextValue(rest, &v); !ok {
 				return
 			}
-			if v.Oldest == 0 || v.Oldest > v.Sequence || v.Sequence-v.Oldest >= SessionSpan || v.Node == 0 || v.Node >= MaxNodes {
+			if v.Node == 0 || v.Node >= MaxNodes || v.Kind >= numValueKinds {
+				t.Fatalf("took %+v", v)
+			}
+			if v.Kind == ValueData && (v.Oldest == 0 || v.Oldest > v.Sequence || v.Sequence-v.Oldest >= SessionSpan || v.Generation == 0) {
 				t.Fatalf("took %+v", v)
 			}
 			n := len(again)
@@ -207,18 +219,23 @@ func FuzzSessions(f *testing.F) {
 	b, _ := parseSessions("9:3,8:1,10:7")
 	f.Add(b)
 	f.Add(append(b, b...))
-	table, other := newSessions(), newSessions()
-	saved := make([]byte, MaxSessions*sessionEntrySize)
+	const room = 64
+	table, other := newSessions(room, 4), newSessions(room, 4)
+	saved := make([]byte, room*sessionEntrySize)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		table.reset()
+		table.opened = 9
 		if !table.load(data) {
 			return
 		}
 		other.reset()
+		other.opened = 9
 		if n := table.save(saved); !other.load(saved[:n]) || other.n != table.n || n != len(data)/sessionEntrySize*sessionEntrySize {
 			t.Fatalf("%d sessions, saved and loaded %d", table.n, other.n)
 		}
-		v := Value{Client: 9, Sequence: MaxSequence, Oldest: MaxSequence - SessionSpan + 1}
+		v := Value{Client: 9, Sequence: MaxSequence, Oldest: MaxSequence - SessionSpan + 1, Generation: 1}
 		table.apply(&v, MaxInstance)
+		v = Value{Client: 10, Kind: ValueOpen, Data: make([]byte, TokenSize)}
+		table.change(&v, MaxInstance)
 	})
 }

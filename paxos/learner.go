@@ -13,10 +13,16 @@ type LearnerConfig struct {
 	Window     int // instances above the delivered watermark, a power of two, at least the acceptors'
 	ValueBytes int // bytes kept for their values, a power of two
 	MTU        int // payload of a frame
+	MaxValue   int // largest value, MaxValueBytes at most; 0: what fits a frame
 	Lease      Time
 	Retry      Time // between two tries of a registration that is not answered
 	Repair     Time // without progress after which a gap is asked for
 	Seed       uint64
+
+	// Sessions is how many client sessions it keeps, and SessionIdle after how many instances without use one gives way where that is not enough;
+	// 0: MaxSessions and SessionIdle. All learners of a group have the same, for the table is part of the replicated state.
+	Sessions    int
+	SessionIdle Instance
 
 	// Deliver gets every value once, in the same order on every learner. It runs in the middle of a step: it must not block, and
 	// d and its Data are good until it returns.
@@ -31,6 +37,9 @@ type Delivery struct {
 	Sequence uint64
 	Node     NodeID // of the client
 	Data     []byte
+
+	// Generation is that of the client's session. Once a later one is seen, no value of an earlier one is delivered any more.
+	Generation uint32
 }
 
 // Learner is one learner of a group.
@@ -46,6 +55,7 @@ type Learner struct {
 	mask     Instance
 	slots    []learnerSlot
 	values   byteRing
+	pieces   fragments
 	sessions sessions
 	count    uint64
 	hash     uint64
@@ -59,6 +69,8 @@ type Learner struct {
 	repair   repair
 	state    transfer
 	leader   NodeID
+	led      Ballot // by which it leads: the highest heard
+	announce bool   // clients are to be told of another leader
 	Counters LearnerCounters
 }
 
@@ -75,7 +87,8 @@ type learnerSlot struct {
 type LearnerCounters struct {
 	Delivered   uint64 // values
 	Duplicates  uint64 // values chosen again and not delivered again
-	Rejected    uint64 // values chosen and not delivered: no session, or out of its window
+	Rejected    uint64 // values, opens and closes chosen and refused: no session, another generation, no room
+	Opened      uint64 // sessions opened or resumed
 	Instances   uint64 // delivered, no-ops included
 	Noops       uint64
 	Unreadable  uint64 // batches that could not be read
@@ -92,21 +105,23 @@ type LearnerCounters struct {
 func NewLearner(cfg LearnerConfig, now Time) *Learner {
 	checkWindow(cfg.Window)
 	cfg.MTU = min(cfg.MTU, MaxMTU)
-	checkValueBytes(cfg.ValueBytes, cfg.MTU)
+	checkValueBytes(cfg.ValueBytes, cfg.MTU, cfg.MaxValue)
+	checkSessions(&cfg)
 	l := &Learner{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
 		mask:     Instance(cfg.Window - 1),
 		slots:    make([]learnerSlot, cfg.Window),
 		values:   newByteRing(cfg.ValueBytes),
-		sessions: newSessions(),
+		pieces:   newFragments(cfg.MTU, largestBatch(cfg.MTU, cfg.MaxValue)),
+		sessions: newSessions(cfg.Sessions, cfg.SessionIdle),
 		acceptor: placesOf(cfg.Members.Acceptors),
 		peer:     placesOf(cfg.Members.Learners),
 		proposer: placesOf(cfg.Members.Proposers),
 		clients:  newLeases(),
 		replies:  newReplies(cfg.MTU),
 		register: newRegistration(cfg.Members, now),
-		state:    newTransfer(cfg.MTU),
+		state:    newTransfer(&cfg),
 	}
 	l.repair.turn = int(cfg.Seed % uint64(len(cfg.Members.Acceptors)))
 	return l
@@ -145,6 +160,9 @@ func (l *Learner) Step(now Time, in []Message, out *Outbox) {
 		}
 	}
 	l.deliver(out)
+	if l.announce {
+		l.announceLeader(out)
+	}
 	l.Tick(now, out)
 }
 
@@ -170,26 +188,9 @@ func (l *Learner) onAccept(m *Message) {
 	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
 		return
 	}
-	l.leader = m.From
+	l.heed(m)
 	l.onLow(m.Low)
 	l.hold(m)
-}
-
-// hold keeps a value with the ballot that it came with, if it can still be of use: the value at the ballot that is chosen, or, before
-// that is known, the one at the highest ballot.
-func (l *Learner) hold(m *Message) {
-	if m.Offset != 0 || int(m.Total) != len(m.Data) {
-		return
-	}
-	s := l.slot(m.Instance)
-	if s == nil || s.chosen != 0 && m.Ballot != s.chosen || m.Ballot <= s.ballot && s.ballot != 0 && s.chosen == 0 || s.ballot == m.Ballot {
-		return
-	}
-	if !l.makeRoom(m.Instance, len(m.Data)) {
-		l.Counters.StoreFull++
-		return
-	}
-	s.ballot, s.length, s.at = m.Ballot, uint32(len(m.Data)), l.values.put(m.Instance, m.Data)
 }
 
 // slot is the place of an instance that can still be delivered, made anew where it held an earlier instance; nil outside the window.
@@ -209,40 +210,6 @@ func (l *Learner) slot(i Instance) *learnerSlot {
 		l.high = i + 1
 	}
 	return s
-}
-
-// makeRoom wins back the room of delivered and replaced values. Where that does not do for the very instance that delivery waits for, it
-// forgets the values of all others: they can be had again, and nothing else would ever make room.
-func (l *Learner) makeRoom(i Instance, length int) bool {
-	if l.values.fits(length) {
-		return true
-	}
-	l.reclaim()
-	if !l.values.fits(length) && i == l.next {
-		l.values.clear()
-		for at := range l.slots {
-			l.slots[at].ballot = 0
-		}
-		l.values.settle()
-		l.Counters.Forgotten++
-	}
-	return l.values.fits(length)
-}
-
-// reclaim wins back room at once: no message of a learner shows values.
-func (l *Learner) reclaim() {
-	for {
-		instance, at, ok := l.values.oldest()
-		if !ok {
-			return
-		}
-		s := &l.slots[instance&l.mask]
-		if instance >= l.next && s.instance == instance && s.ballot != 0 && s.at == at {
-			return
-		}
-		l.values.drop()
-		l.values.settle()
-	}
 }
 
 // onAccepted counts the votes of an acceptor: for each instance, at the ballot at which it accepted. No message makes it look at more
@@ -297,9 +264,11 @@ func (l *Learner) onStored(m *Message) {
 	}
 	l.onLow(m.Low)
 	if m.Instance >= l.next && m.Instance-l.next <= l.mask {
-		l.Counters.Repaired++
 		l.vote(m.Instance, k, m.Ballot)
-		l.hold(m)
+		if l.hold(m) {
+			l.Counters.Repaired++
+			l.repair.weigh(frameCount(KindStored, l.cfg.MTU, int(m.Total)))
+		}
 	}
 }
 
@@ -307,7 +276,7 @@ func (l *Learner) onHeartbeat(m *Message) {
 	if l.proposer.of(m.From) < 0 || m.Ballot.Proposer() != m.From {
 		return
 	}
-	l.leader = m.From
+	l.heed(m)
 	l.high = max(l.high, m.High)
 	l.onLow(m.Low)
 }
@@ -346,23 +315,30 @@ func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
 			out.event(Event{Kind: EventUnreadableBatch, Instance: i})
 			return
 		}
+		if v.Kind != ValueData {
+			l.applySession(&v, i, out)
+			batch = rest
+			continue
+		}
 		fresh, status := l.sessions.apply(&v, i)
 		switch {
 		case fresh:
 			l.hash = (bits.RotateLeft64(l.hash, 29) ^ xxhash.Sum64(batch[:len(batch)-len(rest)])) * hashPrime
-			l.delivery = Delivery{Instance: i, Position: l.count, Client: v.Client, Sequence: v.Sequence, Node: v.Node, Data: v.Data}
+			l.delivery = Delivery{
+				Instance: i, Position: l.count, Client: v.Client, Sequence: v.Sequence, Node: v.Node, Data: v.Data, Generation: v.Generation,
+			}
 			l.count++
 			l.Counters.Delivered++
 			if l.cfg.Deliver != nil {
 				l.cfg.Deliver(&l.delivery)
 			}
-		case status == StatusDelivered:
+		case status == StatusDelivered || status == StatusOld:
 			l.Counters.Duplicates++
 		default:
 			l.Counters.Rejected++
 		}
 		if l.clients.of[v.Node].live {
-			l.replies.add(v.Node, v.Client, v.Sequence, status, out)
+			l.replies.add(&v, status, out)
 		}
 		batch = rest
 	}
@@ -373,13 +349,3 @@ func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
 func (l *Learner) Delivered() (watermark Instance, values, hash uint64) {
 	return l.next, l.count, l.hash
 }
-
-// High is the instance above the highest that the learner has heard of.
-func (l *Learner) High() Instance { return l.high }
-
-// Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
-func (l *Learner) Behind() bool { return l.state.behind(l) }
-func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
-
-// Sessions is the number of client sessions.
-func (l *Learner) Sessions() int { return l.sessions.n }

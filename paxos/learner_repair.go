@@ -67,8 +67,7 @@ func (l *Learner) onHi(now Time, m *Message, out *Outbox) {
 		return
 	}
 	l.clients.renew(now, m, out)
-	ok := out.send(KindOK, m.From)
-	ok.Flags, ok.Low = FlagClient, l.next
+	l.okClient(m.From, out)
 }
 
 // onOK notes who knows us, and how far that node is: a gap at the very end shows even while nobody leads. The answer of a learner to a client
@@ -100,16 +99,30 @@ type repair struct {
 	turn   int      // the acceptor that is asked for values; the others for votes alone
 	vain   int      // times that a range was asked for without any progress
 	ahead  Instance // how far past the delivered watermark is asked: more while answers come, least again when they do not
+	weight int      // frames that a value takes, smoothed, in units of 1/weightUnit
 }
 
 // Bounds of the ranges that are asked for.
 const (
 	repairRange = repeatStored
-	repairAhead = 4 * repairRange
+	repairAhead = 4 * repairRange // frames of values too: what one step of an acceptor tells
 	repairLeast = 8
 	repairVain  = 8 // tries in vain after which the leader is told; each waits twice as long as the one before, up to
 	repairSlow  = 5 // doublings
+
+	weightUnit = 16
 )
+
+// weigh learns from a value that came how many of them are a burst.
+func (r *repair) weigh(frames int) { r.weight += (frames*weightUnit - r.weight) / 8 }
+
+// reach is how far past the delivered watermark is asked: what is on its way never exceeds repairAhead frames by much.
+func (r *repair) reach() Instance {
+	if r.weight <= weightUnit {
+		return r.ahead
+	}
+	return min(r.ahead, max(1, Instance(repairAhead*weightUnit/r.weight)))
+}
 
 func (r *repair) deadline(l *Learner) Time {
 	if l.next >= l.high {
@@ -157,7 +170,7 @@ func (l *Learner) tickRepair(now Time, out *Outbox) {
 func (l *Learner) ask(out *Outbox) {
 	r := &l.repair
 	r.asked = max(r.asked, l.next)
-	for limit := min(l.next+r.ahead, r.end, l.next+l.mask+1); r.asked < limit; {
+	for limit := min(l.next+r.reach(), r.end, l.next+l.mask+1); r.asked < limit; {
 		from := r.asked
 		for from < limit && l.ready(from) {
 			from++

@@ -31,6 +31,7 @@ type CheckpointState struct {
 	Position Instance // everything below is delivered
 	Values   uint64
 	Hash     uint64
+	Opened   uint32 // generations given to sessions so far
 }
 
 // A checkpoint is given out for checkpointAgeNs before a new one is made, and for as long as a learner is taking it: one that has not asked
@@ -46,11 +47,11 @@ const (
 	triesOfLater = 12
 )
 
-func newTransfer(mtu int) transfer {
+func newTransfer(cfg *LearnerConfig) transfer {
 	return transfer{
-		incoming: newSessions(),
-		saved:    make([]byte, MaxSessions*sessionEntrySize),
-		perPage:  room(KindCheckpointPage, mtu) / sessionEntrySize * sessionEntrySize,
+		incoming: newSessions(cfg.Sessions, cfg.SessionIdle),
+		saved:    make([]byte, cfg.Sessions*sessionEntrySize),
+		perPage:  room(KindCheckpointPage, cfg.MTU) / sessionEntrySize * sessionEntrySize,
 		savedAt:  -checkpointAgeNs, askedAt: -checkpointRestNs,
 	}
 }
@@ -148,7 +149,7 @@ func (l *Learner) onCheckpointAsk(now Time, m *Message, out *Outbox) {
 	from := int(m.Offset) * t.perPage
 	p := out.send(KindCheckpointPage, m.From)
 	p.Instance, p.Sequence, p.Hash = t.savedState.Position, t.savedState.Values, t.savedState.Hash
-	p.Offset, p.Total = m.Offset, uint32(pages)
+	p.Offset, p.Total, p.High = m.Offset, uint32(pages), Instance(t.savedState.Opened)
 	p.Data = t.saved[from:min(from+t.perPage, t.savedTo)]
 	t.gave = true
 	l.Counters.Served++
@@ -163,7 +164,7 @@ func (l *Learner) makeCheckpoint(now Time, atLeast Instance) {
 		return
 	case t.savedState.Position < atLeast || age >= checkpointAgeNs && rest >= checkpointRestNs:
 		t.savedTo, t.savedAt = l.sessions.save(t.saved), now
-		t.savedState = CheckpointState{Position: l.next, Values: l.count, Hash: l.hash}
+		t.savedState = CheckpointState{Position: l.next, Values: l.count, Hash: l.hash, Opened: l.sessions.opened}
 	}
 }
 
@@ -173,15 +174,17 @@ func (l *Learner) onCheckpointPage(now Time, m *Message, out *Outbox) {
 	if l.peer.of(m.From) < 0 || !t.behind(l) || !t.asked || m.From != l.cfg.Members.Learners[t.from] || m.Offset != t.page {
 		return
 	}
+	if m.Instance <= l.next { // delivery has got past it meanwhile: going back would deliver twice
+		t.position, t.page = 0, 0
+		return
+	}
 	if m.Offset == 0 {
-		if m.Instance <= l.next {
-			return
-		}
 		t.incoming.reset()
 		t.position, t.giver = m.Instance, m.FromIncarnation
 	} else if m.Instance != t.position || m.FromIncarnation != t.giver {
 		return
 	}
+	t.incoming.opened = uint32(m.High)
 	if !t.incoming.load(m.Data) {
 		t.position, t.page = 0, 0
 		return
@@ -205,3 +208,13 @@ func (l *Learner) restore(s CheckpointState) {
 	t.position, t.page, t.failures, t.asked, t.stuck = 0, 0, 0, false, false
 	l.Counters.Transfers++
 }
+
+// High is the instance above the highest that the learner has heard of.
+func (l *Learner) High() Instance { return l.high }
+
+// Behind tells whether the learner needs state from another one, and Stuck whether none has answered.
+func (l *Learner) Behind() bool { return l.state.behind(l) }
+func (l *Learner) Stuck() bool  { return l.state.behind(l) && l.state.stuck }
+
+// Sessions is the number of client sessions.
+func (l *Learner) Sessions() int { return l.sessions.n }

@@ -28,12 +28,14 @@ const (
 	KindProbed                         // acceptor → proposer: the answer
 	KindHandover                       // leader → proposer: take over
 	KindSubmitPart                     // client → proposer: a fragment of a value
+	KindSession                        // learner → client: what became of an open or a close of a session
 	numKinds
 )
 
 var kindNames = [numKinds]string{
 	"?", "submit", "busy", "prepare", "promise", "preempted", "accept", "accepted", "heartbeat", "reply", "hi", "ok", "delete",
 	"repeat", "stored", "trimmed", "refused", "checkpoint-ask", "checkpoint-page", "heard", "probe", "probed", "handover", "submit-part",
+	"session",
 }
 
 func (k Kind) String() string {
@@ -52,7 +54,7 @@ type Message struct {
 	Reason          Reason // Busy, Refused: why
 	From            NodeID
 	To              NodeID
-	Leader          NodeID      // Busy: who leads as far as the sender knows, 0 unknown
+	Leader          NodeID      // Busy, Reply, OK of a learner: who leads as far as the sender knows, 0 unknown
 	FromIncarnation Incarnation // of From
 
 	Ballot   Ballot   // the ballot that it is about
@@ -60,12 +62,12 @@ type Message struct {
 	Instance Instance // the instance, or the first of a range
 	Until    Instance // the end of the range, exclusive
 	Low      Instance // the sender's low watermark
-	High     Instance // Heartbeat: the next instance to be proposed
-	Client   ClientID // Busy, SubmitPart: whose value
-	Sequence uint64   // Busy: the first value refused. SubmitPart: the value. CheckpointPage: values delivered. Heartbeat … Probed: the asker's clock
-	Hash     uint64   // CheckpointPage: running hash of what was delivered. Probed: nanoseconds since a leader was heard
-	Offset   uint32   // of a fragment. CheckpointAsk, CheckpointPage: number of the page
-	Total    uint32   // length of the whole value. CheckpointPage: number of pages
+	High     Instance // Heartbeat: the next instance to be proposed. CheckpointPage: generations given to sessions so far
+	Client   ClientID // Busy, SubmitPart, Session: whose value
+	Sequence uint64   // Busy: the first value refused. SubmitPart: the value. CheckpointPage: values delivered. Heartbeat … Probed: the asker's clock. Session: where to go on
+	Hash     uint64   // CheckpointPage: running hash of what was delivered. Probed: nanoseconds since a leader was heard. Session: the open's token
+	Offset   uint32   // of a fragment. CheckpointAsk, CheckpointPage: number of the page. Session: Status
+	Total    uint32   // length of the whole value. CheckpointPage: number of pages. Session: the present generation
 	Data     []byte
 }
 
@@ -93,13 +95,13 @@ const (
 	ReasonStoreFull          // Refused: no room for the value
 	ReasonConflict           // Refused: another value at an equal ballot
 	ReasonOutOfWindow        // Refused: the instance lies beyond the window
-	ReasonUnsupported        // Refused: a fragment, which this version does not take
+	ReasonTooLarge           // Refused: larger than the values that this cluster is set to take
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"none", "not the leader", "no leader yet", "window full", "cluster stopped", "malformed values", "restarted without its promises",
-	"store full", "another value at an equal ballot", "instance beyond the window", "fragments are not supported",
+	"store full", "another value at an equal ballot", "instance beyond the window", "value too large for this cluster",
 }
 
 func (r Reason) String() string {
@@ -109,19 +111,27 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
-// Status of a value in a Reply.
-type Status uint32
+// Status is what became of a value, in a Reply, or of an open or a close, in a Session.
+type Status uint16
 
 // The statuses. A retry of a delivered value is answered with StatusDelivered again.
 const (
 	StatusDelivered   Status = iota
-	StatusNoRoom             // no session: the table is full of sessions in use
-	StatusUnknown            // no session: it was never opened, or it gave way to others
+	StatusNoRoom             // open: the table is full of sessions in use
+	StatusUnknown            // no session: it was never opened, was closed, or gave way to others
 	StatusOutOfWindow        // the sequence is SessionSpan or more past the oldest unanswered one
+	StatusOpened             // open: the session is the client's, in the generation that the answer names
+	StatusTaken              // open: the session is there, and neither this client's nor in the generation that it expected
+	StatusFenced             // the session was resumed since, in a later generation
+	StatusOld                // the sequence lies below what the client itself said was answered
+	StatusClosed             // close: the session is gone
 	numStatuses
 )
 
-var statusNames = [numStatuses]string{"delivered", "no room for another session", "unknown session", "sequence out of window"}
+var statusNames = [numStatuses]string{
+	"delivered", "no room for another session", "unknown session", "sequence out of window", "opened", "client id in use by another client",
+	"another client resumed this session", "sequence jumped back", "closed",
+}
 
 func (s Status) String() string {
 	if s >= numStatuses {

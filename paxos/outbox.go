@@ -105,6 +105,11 @@ const (
 	EventRestored                             // this learner took state up to Instance from Node
 	EventRoundsUsedUp                         // this proposer waits for more rounds
 	EventUnreadableBatch                      // the chosen batch of Instance cannot be read
+	EventHeldBack                             // learner Node is Count instances behind and holds the cluster back
+	EventLetGo                                // it no longer does: it counts again once it has caught up
+	EventTakenBack                            // it has, and has delivered up to Instance
+	EventResigned                             // this proposer stopped leading by Ballot: Leadership says why
+	EventHandoverFailed                       // this proposer leads on: Node did not take over
 )
 
 // Event is something that people should be told of.
@@ -115,6 +120,8 @@ type Event struct {
 	Other    Ballot
 	Instance Instance
 	Count    int
+
+	Leadership Leadership
 }
 
 func (o *Outbox) event(e Event) {
@@ -156,8 +163,19 @@ func (e Event) String() string {
 		return fmt.Sprintf("took state up to instance %d from learner %d", e.Instance, e.Node)
 	case EventRoundsUsedUp:
 		return "waits for rounds to be reserved in the state directory"
+	case EventHeldBack:
+		return fmt.Sprintf("learner %d holds the cluster back: %d instances behind", e.Node, e.Count)
+	case EventLetGo:
+		return fmt.Sprintf("learner %d no longer holds the cluster back: it was let go, %d instances behind, and has to take state from another", e.Node, e.Count)
+	case EventTakenBack:
+		return fmt.Sprintf("learner %d has caught up to instance %d and counts again", e.Node, e.Instance)
 	case EventUnreadableBatch:
 		return fmt.Sprintf("the batch chosen in instance %d cannot be read; its values are skipped on every learner alike", e.Instance)
+	case EventResigned:
+		return fmt.Sprintf("no longer leads by ballot %v: %s", e.Ballot, e.Leadership.Why())
+	case EventHandoverFailed:
+		return fmt.Sprintf("leads on by ballot %v: node %d did not take over in time; is it running, and does it follow this node?",
+			e.Ballot, e.Node)
 	}
 	return "?"
 }

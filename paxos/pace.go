@@ -6,8 +6,8 @@ package paxos
 // completes (RFC 6298, section 5).
 type pace struct {
 	most    int  // the flight is never larger
-	flight  int  // instances that may be in flight
-	grown   int  // chosen since the flight grew last
+	flight  int  // frames of instances that may be in flight
+	grown   int  // frames chosen since the flight grew last
 	trip    Time // smoothed, from an accept to its quorum
 	doubled uint // how often the time before a retry has doubled
 	cutAt   Time // when the flight was halved last
@@ -30,17 +30,21 @@ func (p *pace) wait(retry Time) Time {
 	return max(retry, tripsPerWait*p.trip) << p.doubled
 }
 
-// chosen notes that an instance was chosen; trip is how long it took, or 0 where a retry makes that unknown (RFC 6298, section 3).
-func (p *pace) chosen(trip Time) {
+// chosen notes that an instance was chosen whose value took so many frames; trip is how long it took, or 0 where a retry makes that unknown
+// (RFC 6298, section 3).
+func (p *pace) chosen(frames int, trip Time) {
 	p.doubled = 0
 	if trip > 0 {
 		p.trip += (trip - p.trip) / 8
+	} else if frames > 1 {
+		// Of many frames one is lost so often that hardly any trip is ever measured: one that was long must not count for ever.
+		p.trip -= p.trip / 16
 	}
 	if p.flight == p.most {
 		return
 	}
-	if p.grown++; p.grown*growEach >= p.flight {
-		p.flight, p.grown = p.flight+1, 0
+	if p.grown += frames; p.grown*growEach >= p.flight {
+		p.flight, p.grown = min(p.flight+min(frames, p.grown*growEach/p.flight), p.most), 0
 	}
 }
 

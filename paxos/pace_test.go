@@ -21,7 +21,7 @@ func TestPaceBacksOff(t *testing.T) {
 		t.Errorf("%d accepts were sent into the void", sends)
 	}
 	for i := range 10_000 {
-		if p.chosen(1e5); i == 0 && p.doubled != 0 {
+		if p.chosen(1, 1e5); i == 0 && p.doubled != 0 {
 			t.Error("an answer did not end the doubling")
 		}
 	}
@@ -45,13 +45,34 @@ func TestPaceCutsOnceAWait(t *testing.T) {
 func TestPaceFollowsTrips(t *testing.T) {
 	p := newPace(512)
 	for range 100 {
-		p.chosen(20e6)
+		p.chosen(1, 20e6)
 	}
 	if got := p.wait(10e6); got < 70e6 {
 		t.Errorf("trips take 20 ms and the wait is %d ns", got)
 	}
-	p.chosen(0)
+	p.chosen(1, 0)
 	if got := p.wait(10e6); got < 70e6 {
 		t.Error("an instance that was sent twice counted as a trip")
+	}
+}
+
+// A value of many frames lets the flight grow as that many small ones would: an instance at a time, a flight of a few frames would never recover.
+func TestPaceGrowsByFrames(t *testing.T) {
+	small, large := newPace(512), newPace(512)
+	small.flight, large.flight = leastFlight, leastFlight
+	for range 20 {
+		large.chosen(47, 0)
+		for range 47 {
+			small.chosen(1, 0)
+		}
+	}
+	if large.flight < small.flight || large.flight > 2*small.flight {
+		t.Errorf("after 20 values of 47 frames the flight is %d, after as many frames of small ones %d", large.flight, small.flight)
+	}
+	for range 400 {
+		large.chosen(47, 0)
+	}
+	if large.flight != 512 {
+		t.Errorf("the flight is %d, want the most, 512", large.flight)
 	}
 }

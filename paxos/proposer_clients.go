@@ -5,14 +5,14 @@ import "fmt"
 // What a proposer has to do with clients, learners and acceptors besides the two phases.
 
 // onSubmit queues the values of a client, or says why not. Nothing is half taken.
-func (p *Proposer) onSubmit(m *Message, out *Outbox) {
+func (p *Proposer) onSubmit(from NodeID, batch []byte, out *Outbox) (queued bool) {
 	var v Value
-	values, first := 0, Value{}
-	for rest := m.Data; len(rest) > 0; values++ {
+	values, first, most := 0, Value{}, LargestValue(p.cfg.MTU, p.cfg.MaxValue)
+	for rest := batch; len(rest) > 0; values++ {
 		var ok bool
-		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > MaxValue(p.cfg.MTU) {
-			p.busy(m.From, &first, ReasonMalformed, out)
-			return
+		if rest, ok = NextValue(rest, &v); !ok || len(v.Data) > most {
+			p.busy(from, &first, ReasonMalformed, out)
+			return false
 		}
 		if values == 0 {
 			first = v
@@ -20,29 +20,78 @@ func (p *Proposer) onSubmit(m *Message, out *Outbox) {
 	}
 	switch {
 	case values == 0:
-		return
+		return false
 	case p.stopped:
-		p.busy(m.From, &first, ReasonStopped, out)
+		p.busy(from, &first, ReasonStopped, out)
 	case p.phase == leading:
-		if !p.queue.put(m.Data) {
-			p.busy(m.From, &first, ReasonWindowFull, out)
-			return
+		if !p.queue.put(batch) {
+			p.busy(from, &first, ReasonWindowFull, out)
+			return false
 		}
 		p.Counters.Submitted += uint64(values)
-	case p.phase == following && p.leader != 0:
-		p.busy(m.From, &first, ReasonNotLeader, out)
+		return true
 	default:
-		p.busy(m.From, &first, ReasonNoLeader, out)
+		p.busy(from, &first, p.turnedAway(), out)
 	}
+	return false
+}
+
+// onSubmitPart keeps a piece of a client's value and queues the value with the last of them. Where nothing can come of it, the first piece is
+// answered for all of them.
+func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
+	first, name := Value{Client: m.Client, Sequence: m.Sequence}, submitName(m.Client, m.Sequence, uint32(m.Hash))
+	reason := ReasonNone
+	switch {
+	case int(m.Total) > valueHeaderSize+LargestValue(p.cfg.MTU, p.cfg.MaxValue):
+		reason = ReasonMalformed
+	case p.stopped:
+		reason = ReasonStopped
+	case p.phase != leading:
+		reason = p.turnedAway()
+	}
+	if reason != ReasonNone {
+		if m.Offset == 0 {
+			p.busy(m.From, &first, reason, out)
+		}
+		return
+	}
+	if p.underWay(now, name) {
+		p.Counters.Copies++
+		return
+	}
+	batch, done := p.submits.add(name, m)
+	if !done {
+		return
+	}
+	var v Value
+	if rest, ok := NextValue(batch, &v); !ok || len(rest) > 0 || submitName(v.Client, v.Sequence, v.Generation) != name {
+		p.busy(m.From, &first, ReasonMalformed, out)
+		return
+	}
+	if p.onSubmit(m.From, batch, out) {
+		p.recent.queued(name)
+	}
+}
+
+// turnedAway is why a proposer that does not lead refuses values.
+func (p *Proposer) turnedAway() Reason {
+	if p.named() == 0 {
+		return ReasonNoLeader
+	}
+	return ReasonNotLeader
+}
+
+// named is whom clients are sent to: who leads, or who probably does soon.
+func (p *Proposer) named() NodeID {
+	if p.leader != 0 {
+		return p.leader
+	}
+	return p.heir
 }
 
 // refuseQueued empties the queue of a proposer that leads no more, and tells each node whose values were in it once, so that none waits
 // in vain.
 func (p *Proposer) refuseQueued(out *Outbox) {
-	reason := ReasonNoLeader
-	if p.leader != 0 {
-		reason = ReasonNotLeader
-	}
 	var told [MaxNodes]bool
 	var v Value
 	for rest := p.queue.buf[p.queue.tail:p.queue.head]; len(rest) > 0; {
@@ -52,16 +101,17 @@ func (p *Proposer) refuseQueued(out *Outbox) {
 		}
 		if !told[v.Node] {
 			told[v.Node] = true
-			p.busy(v.Node, &v, reason, out)
+			p.busy(v.Node, &v, p.turnedAway(), out)
 		}
 	}
 	p.queue.clear()
+	p.recent.clear()
 }
 
 func (p *Proposer) busy(to NodeID, first *Value, reason Reason, out *Outbox) {
 	p.Counters.Busy++
 	b := out.send(KindBusy, to)
-	b.Reason, b.Leader, b.Ballot = reason, p.leader, p.known
+	b.Reason, b.Leader, b.Ballot = reason, p.named(), p.known
 	b.Client, b.Sequence = first.Client, first.Sequence
 }
 
@@ -71,8 +121,9 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 		return
 	}
 	p.leases.renew(now, m, out)
+	p.takeBack(m.From, out)
 	if m.Flags&FlagGap != 0 {
-		p.onGap(now, m.Instance, out)
+		p.onGap(now, m, out)
 	}
 	if m.Flags&FlagUpdate != 0 {
 		return
@@ -86,16 +137,16 @@ func (p *Proposer) onHi(now Time, m *Message, out *Outbox) {
 
 // onGap begins phase 1 anew for a learner that cannot learn an instance which is chosen. Those who voted for it may be gone since; another
 // quorum votes for the same value by a higher ballot. One try has its time before the next.
-func (p *Proposer) onGap(now Time, i Instance, out *Outbox) {
-	if p.phase != leading || i < p.low || i >= p.chosen || now < p.again {
+func (p *Proposer) onGap(now Time, m *Message, out *Outbox) {
+	if p.phase != leading || m.Instance < p.low || m.Instance >= p.chosen || now < p.again {
 		return
 	}
 	p.again = now + recoveryRetries*p.cfg.Retry
-	p.prepare(now, out)
+	p.prepare(now, reason{cause: CauseGap, node: m.From}, out)
 }
 
 // onRefused notes an acceptor that cannot vote. Once no quorum can be made of the others, the cluster has stopped for good.
-func (p *Proposer) onRefused(m *Message, out *Outbox) {
+func (p *Proposer) onRefused(now Time, m *Message, out *Outbox) {
 	k := p.acceptor.of(m.From)
 	if k < 0 {
 		return
@@ -110,7 +161,11 @@ func (p *Proposer) onRefused(m *Message, out *Outbox) {
 		v.amnesia, v.incarnation, v.done = true, m.FromIncarnation, false
 		out.event(Event{Kind: EventAmnesia, Node: m.From})
 		p.countVoters(out)
+	case ReasonOutOfWindow:
+		p.pressed++
 	case ReasonStoreFull:
+		p.slow.full = now
+		p.pressed++
 		if p.full != p.low+1 { // once for each low watermark: every retry is refused likewise
 			p.full = p.low + 1
 			out.event(Event{Kind: EventStoreFull, Node: m.From, Instance: m.Instance})

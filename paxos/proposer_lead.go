@@ -2,7 +2,8 @@ package paxos
 
 import "math/bits"
 
-// How a proposer comes to lead and stops: phase 1 over the suffix, recovery, heartbeats, preemption.
+// How a proposer comes to lead and is preempted: rounds, phase 1 over the suffix, recovery, heartbeats. When it begins, proposer_detect.go
+// says.
 
 // rounds are the rounds that this proposer reserved durably and has not used: [next, limit).
 type rounds struct {
@@ -24,31 +25,37 @@ func (p *Proposer) GrantRounds(first, limit uint64) {
 	p.rounds = rounds{next: first, limit: min(limit, MaxRound+1)}
 }
 
-// newBallot takes the next round above every ballot seen, or asks for more rounds.
-func (p *Proposer) newBallot(out *Outbox) (Ballot, bool) {
+// haveRounds tells whether there is a round above every ballot seen, or asks for more rounds.
+func (p *Proposer) haveRounds(out *Outbox) bool {
 	r := &p.rounds
-	round := max(r.next, p.known.Round()+1)
-	if round >= r.limit {
-		if r.wanted == 0 {
-			out.event(Event{Kind: EventRoundsUsedUp})
-		}
-		r.wanted = round
-		return 0, false
+	round := p.nextRound()
+	if round < r.limit {
+		return true
 	}
-	r.next = round + 1
-	return MakeBallot(round, p.cfg.ID), true
+	if r.wanted == 0 {
+		out.event(Event{Kind: EventRoundsUsedUp})
+	}
+	r.wanted = round
+	return false
 }
 
-// prepare begins phase 1.
-func (p *Proposer) prepare(now Time, out *Outbox) {
-	b, ok := p.newBallot(out)
-	if !ok {
+func (p *Proposer) nextRound() uint64 { return max(p.rounds.next, p.known.Round()+1) }
+
+// prepare begins phase 1, if there are rounds, and tells whether it did.
+func (p *Proposer) prepare(now Time, why reason, out *Outbox) bool {
+	p.asking.on = false
+	if !p.haveRounds(out) {
 		p.silence = now + p.cfg.Retry
-		return
+		return false
 	}
-	p.phase, p.ballot, p.known, p.leader = preparing, b, b, 0
+	b := MakeBallot(p.nextRound(), p.cfg.ID)
+	p.rounds.next = b.Round() + 1
+	p.history.record(Leadership{Ballot: p.highest, Since: now, Cause: why.cause, Node: why.node, For: why.lasted})
+	p.phase, p.ballot, p.known, p.leader, p.heir, p.why = preparing, b, b, 0, 0, why
+	p.giveUp = now + p.electionBound()
 	p.from, p.reported = p.low, p.low
-	p.next, p.chosen, p.recover, p.unchosen, p.fetches = p.low, p.low, p.low, 0, 0
+	p.next, p.chosen, p.recover, p.unchosen, p.extra, p.fetches = p.low, p.low, p.low, 0, 0, 0
+	p.stored.clear()
 	p.nextScan = now + p.cfg.Retry
 	p.Counters.Prepares++
 	for k := range p.cfg.Members.Acceptors {
@@ -56,7 +63,12 @@ func (p *Proposer) prepare(now Time, out *Outbox) {
 		v.next, v.pages, v.done = p.from, 0, false
 		p.askPromise(k, out)
 	}
+	return true
 }
+
+// electionBound is for how long phase 1 may get no further. Whoever is cut off then asks again instead, and begins no other round before a
+// quorum answers.
+func (p *Proposer) electionBound() Time { return max(2*p.cfg.LeaderTimeout, 4*p.cfg.Retry) }
 
 // askPromise asks an acceptor for the pages that are missing. All pages of one acceptor are of one incarnation.
 func (p *Proposer) askPromise(k int, out *Outbox) {
@@ -66,6 +78,11 @@ func (p *Proposer) askPromise(k int, out *Outbox) {
 
 func (p *Proposer) tickPreparing(now Time, out *Outbox) {
 	if now < p.nextScan {
+		return
+	}
+	if now >= p.giveUp {
+		p.stop(now, 0, reason{cause: CauseUnanswered, lasted: p.electionBound()}, out)
+		p.silence = now
 		return
 	}
 	p.nextScan = now + p.cfg.Retry
@@ -97,6 +114,7 @@ func (p *Proposer) onPromise(now Time, m *Message, out *Outbox) {
 	}
 	v.next = m.Until
 	v.pages++
+	p.giveUp = now + p.electionBound()
 	if m.Flags&FlagLast != 0 {
 		v.done = true
 		p.tryLead(now, out)
@@ -147,13 +165,19 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 	if done < p.quorum {
 		return
 	}
-	p.phase, p.leader = leading, p.cfg.ID
+	p.phase, p.highest, p.failures = leading, p.ballot, 0
+	p.led(now, p.cfg.ID, p.ballot, p.why)
+	for k := range p.heardOf {
+		p.heardOf[k] = now // a quorum has just promised
+	}
+	p.progressAt = now
 	p.reported = max(p.reported, p.low)
 	p.chosen, p.recover, p.next = p.low, p.low, p.reported
-	p.unchosen, p.fetches = int(p.reported-p.low), 0
+	p.unchosen, p.extra, p.fetches = int(p.reported-p.low), 0, 0
 	p.pace.reset()
 	p.nextBeat, p.nextScan = now, now+p.cfg.Retry/2
 	p.giveUp = now + recoveryRetries*p.cfg.Retry
+	p.slow = slowness{}
 	for _, id := range p.cfg.Members.Learners {
 		p.leases.grant(id, now+p.cfg.Lease)
 	}
@@ -166,11 +190,11 @@ func (p *Proposer) recovering() bool { return p.recover < p.reported || p.fetche
 // recoverMore fetches reported values and fills holes with no-ops, a bounded number at once. New values wait: learners could not deliver them
 // before, and the room that they take may be what a reported value lacks.
 func (p *Proposer) recoverMore(now Time, out *Outbox) {
-	const fetchesInFlight = 128
+	const fetchesInFlight = 128 // frames of values
 	for p.recover < p.reported && p.fetches < fetchesInFlight && len(out.Now) < cap(out.Now)/2 {
 		s := &p.slots[p.recover&p.mask]
 		if s.instance == p.recover && s.ballot == p.ballot && s.state == slotReported {
-			p.fetches++
+			p.fetches += p.frames(int(s.length))
 			p.fetch(now, s, out)
 		} else if !p.propose(now, p.recover, nil, out) {
 			return
@@ -203,7 +227,7 @@ func (p *Proposer) fetch(now Time, s *proposerSlot, out *Outbox) {
 
 func (p *Proposer) unfetch(s *proposerSlot) {
 	if s.instance < p.recover {
-		p.fetches--
+		p.fetches -= p.frames(int(s.length))
 	}
 }
 
@@ -216,11 +240,19 @@ func (p *Proposer) onStored(now Time, m *Message, out *Outbox) {
 	if s.instance != m.Instance || s.ballot != p.ballot || s.state != slotReported || s.found != m.Ballot {
 		return
 	}
-	if m.Offset != 0 || int(m.Total) != len(m.Data) || int(s.length) != len(m.Data) || s.digest != digest(m.Data) {
+	value := m.Data
+	if !whole(m) {
+		p.stored.outdate(uint64(p.chosen), 0)
+		var done bool
+		if value, done = p.stored.add(acceptName(m), m); !done {
+			return
+		}
+	}
+	if int(s.length) != len(value) || s.digest != digest(value) {
 		return
 	}
-	if p.propose(now, m.Instance, m.Data, out) {
-		p.fetches--
+	if frames := p.frames(len(value)); p.propose(now, m.Instance, value, out) {
+		p.fetches -= frames
 		p.Counters.Fetched++
 		p.giveUp = now + recoveryRetries*p.cfg.Retry
 	}
@@ -233,76 +265,54 @@ func (p *Proposer) onPreempted(now Time, m *Message, out *Outbox) {
 	}
 	p.known = max(p.known, m.Promised)
 	if p.phase != following && m.Ballot == p.ballot && m.Promised > p.ballot {
-		p.stepDown(now, m.Promised, 0, out)
+		p.preempted(now, m.Promised, out)
 	}
 }
 
-// stepDown ends a phase for a higher ballot. leader is who leads now, 0 if that is not known yet.
-func (p *Proposer) stepDown(now Time, b Ballot, leader NodeID, out *Outbox) {
+// preempted ends a phase for a higher ballot. Its owner probably leads soon: clients are told, which costs them one more redirect if it
+// does not.
+func (p *Proposer) preempted(now Time, b Ballot, out *Outbox) {
 	p.Counters.Preempted++
 	wasPreparing := p.phase == preparing
 	if p.phase == leading {
 		out.event(Event{Kind: EventPreempted, Ballot: p.ballot, Other: b})
 	}
-	p.phase, p.leader = following, leader
-	p.refuseQueued(out)
-	p.values.clear()
+	why := reason{cause: CausePreempted, node: b.Proposer()}
+	if p.handover.to == b.Proposer() {
+		why.cause = CauseHandedOver
+		p.Counters.HandedOver++
+	}
+	heir := b.Proposer()
+	if p.peer.of(heir) < 0 || heir == p.cfg.ID {
+		heir = 0
+	}
+	p.stop(now, heir, why, out)
 	p.silence = now + p.patience()
-	if wasPreparing { // whoever it was may have been preempted too: its heartbeats, if it leads, come long before this
-		p.silence = now + max(2*p.cfg.Retry, p.cfg.Heartbeat*Time(8+p.random(16)))
+	if wasPreparing {
+		// Whoever it was may have been preempted too: its heartbeats, if it leads, come long before this. Losers wait longer each time.
+		p.silence = now + max(2*p.cfg.Retry, p.cfg.Heartbeat*Time(8+p.random(16)))<<min(p.failures, mostFailures)
+		p.failures++
 	}
 }
 
-// patience is how long a silent leader is waited for: spread, so that two followers seldom try at once.
-func (p *Proposer) patience() Time {
-	t := p.cfg.LeaderTimeout
-	return t + Time(p.random(uint64(t/2)+1))
-}
+// mostFailures bounds how often the wait after a lost election doubles.
+const mostFailures = 4
 
-// onHeartbeat follows whoever leads by a higher ballot.
-func (p *Proposer) onHeartbeat(now Time, m *Message, out *Outbox) {
-	if p.peer.of(m.From) < 0 || m.Ballot.Proposer() != m.From || m.From == p.cfg.ID || m.Ballot < p.known {
-		return
-	}
-	p.known = m.Ballot
-	if p.phase != following {
-		p.stepDown(now, m.Ballot, m.From, out)
-		out.event(Event{Kind: EventFollowing, Ballot: m.Ballot})
-	}
-	if p.leader != m.From {
-		p.leader = m.From
-		out.event(Event{Kind: EventFollowing, Ballot: m.Ballot})
-	}
-	p.silence = now + p.patience()
-	p.setLow(m.Low)
-}
-
-// beat tells everyone who leads and how far: learners see by High a gap at the very end, followers that we live.
+// beat tells everyone who leads and how far: learners see by High a gap at the very end, followers that we live. Acceptors answer, and tell
+// followers that do not hear us. A node that has several roles gets one message.
 func (p *Proposer) beat(now Time, out *Outbox) {
-	const acceptorsEvery = 8 // accepts tell them the low watermark meanwhile
 	p.nextBeat = now + p.cfg.Heartbeat
-	for _, id := range p.cfg.Members.Proposers {
-		if id != p.cfg.ID {
-			p.beatTo(id, out)
-		}
-	}
-	for _, id := range p.leases.list[:p.leases.n] {
-		if p.peer.of(id) < 0 || id == p.cfg.ID {
-			p.beatTo(id, out)
-		}
-	}
-	if p.beats++; p.beats%acceptorsEvery == 0 {
-		for _, id := range p.cfg.Members.Acceptors {
-			if p.peer.of(id) < 0 && !p.leases.of[id].live {
-				p.beatTo(id, out)
+	var told uint64
+	for _, role := range [...][]NodeID{p.cfg.Members.Proposers, p.leases.list[:p.leases.n], p.cfg.Members.Acceptors} {
+		for _, id := range role {
+			if told&(1<<id) == 0 && (id != p.cfg.ID || p.learner.of(id) >= 0 || p.acceptor.of(id) >= 0) {
+				told |= 1 << id
+				m := out.send(KindHeartbeat, id)
+				m.Ballot, m.Low, m.High, m.Sequence = p.ballot, p.low, p.next, uint64(now)
 			}
 		}
 	}
-}
-
-func (p *Proposer) beatTo(id NodeID, out *Outbox) {
-	m := out.send(KindHeartbeat, id)
-	m.Ballot, m.Low, m.High = p.ballot, p.low, p.next
+	p.tickHandover(now, out)
 }
 
 // random is below n, or 0: splitmix64.

@@ -8,8 +8,11 @@ import "math/bits"
 func (p *Proposer) pump(now Time, out *Outbox) {
 	for !p.queue.empty() && p.canPropose(out) {
 		batch := p.queue.take(p.cfg.MTU-AcceptOverhead, p.cfg.Batch == BatchInstance)
-		if !p.propose(now, p.next, batch, out) {
+		if !p.mayShow(len(batch), out) || !p.propose(now, p.next, batch, out) {
 			return
+		}
+		if len(batch) > room(KindAccept, p.cfg.MTU) {
+			p.recent.proposed(batch, p.next)
 		}
 		p.queue.taken(len(batch))
 		p.next++
@@ -17,8 +20,17 @@ func (p *Proposer) pump(now Time, out *Outbox) {
 }
 
 func (p *Proposer) canPropose(out *Outbox) bool {
-	return p.next-p.low <= p.mask && !p.recovering() && p.unchosen < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-cap(out.Now)/8
+	return p.next-p.low <= p.mask && !p.recovering() && p.unchosen+p.extra < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-cap(out.Now)/8
 }
+
+// mayShow tells whether the outbox has room for all fragments of a large value: the rest of them would be missed everywhere.
+func (p *Proposer) mayShow(length int, out *Outbox) bool {
+	n := p.frames(length)
+	return n == 1 || len(out.Now)+n*len(p.dests) <= cap(out.Now)-cap(out.Now)/8
+}
+
+// frames is how many frames a value takes to an acceptor.
+func (p *Proposer) frames(length int) int { return frameCount(KindAccept, p.cfg.MTU, length) }
 
 // propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
 func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool {
@@ -36,6 +48,7 @@ func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool
 	if i >= p.next {
 		p.unchosen++ // what lies below was counted when recovery took charge of it
 	}
+	p.extra += p.frames(len(value)) - 1
 	p.Counters.Proposed++
 	p.aim()
 	for _, id := range p.dests {
@@ -48,16 +61,27 @@ func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool
 // that is not chosen: acceptors may refuse all others until they have that one, so nothing else would ever make room for it. A second largest
 // value is for the end of the buffer, where one may not fit.
 func (p *Proposer) fits(i Instance, length int) bool {
-	if i != p.chosen && p.recovering() && recordSize(length)+2*recordSize(p.cfg.MTU-AcceptOverhead) > p.values.free() {
+	if i != p.chosen && p.recovering() && recordSize(length)+2*recordSize(largestBatch(p.cfg.MTU, p.cfg.MaxValue)) > p.values.free() {
 		return false
 	}
 	return p.values.fits(length)
 }
 
+// accept sends a value: in one message, or in fragments.
 func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
-	m := out.send(KindAccept, to)
-	m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
-	m.Total, m.Data = s.length, p.values.get(s.at, s.length)
+	value := p.values.get(s.at, s.length)
+	if len(value) <= room(KindAccept, p.cfg.MTU) {
+		m := out.send(KindAccept, to)
+		m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
+		m.Total, m.Data = s.length, value
+		return
+	}
+	size := pieceSize(KindAccept, p.cfg.MTU)
+	for at := 0; at < len(value); at += size {
+		m := out.send(KindAccept, to)
+		m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
+		m.Offset, m.Total, m.Data = uint32(at), s.length, value[at:min(at+size, len(value))]
+	}
 }
 
 // aim lists whom accepts go to: acceptors and registered learners, a node that is both once.
@@ -119,12 +143,14 @@ func (p *Proposer) onAccepted(now Time, m *Message, out *Outbox) {
 			s.votes |= 1 << k
 			if bits.OnesCount8(s.votes) >= p.quorum {
 				s.state = slotChosen
+				frames := p.frames(int(s.length))
 				p.unchosen--
+				p.extra -= frames - 1
 				p.Counters.Chosen++
 				if s.again {
-					p.pace.chosen(0)
+					p.pace.chosen(frames, 0)
 				} else {
-					p.pace.chosen(now - s.sent)
+					p.pace.chosen(frames, now-s.sent)
 				}
 			}
 		}
@@ -152,8 +178,13 @@ func (p *Proposer) setLow(low Instance) {
 		for i := p.chosen; i < min(low, p.next); i++ {
 			if s := &p.slots[i&p.mask]; s.instance != i || s.ballot != p.ballot || s.state != slotChosen {
 				p.unchosen--
-				if s.instance == i && s.ballot == p.ballot && s.state == slotReported {
-					p.unfetch(s)
+				if s.instance == i && s.ballot == p.ballot {
+					switch s.state {
+					case slotReported:
+						p.unfetch(s)
+					case slotProposed:
+						p.extra -= p.frames(int(s.length)) - 1
+					}
 				}
 				s.instance, s.ballot, s.state = i, p.ballot, slotChosen
 			}
@@ -166,7 +197,8 @@ func (p *Proposer) setLow(low Instance) {
 	p.advance()
 }
 
-// resend sends again what was not chosen in time, the oldest first, no more than may be in flight.
+// resend sends again what was not chosen in time, the oldest first, no more frames than may be in flight. Of a large value all fragments are sent
+// again: acceptors keep what they have, so that two tries together are mostly enough.
 func (p *Proposer) resend(now Time, out *Outbox) {
 	wait := p.pace.wait(p.cfg.Retry)
 	seen, n := 0, 0
@@ -175,7 +207,7 @@ func (p *Proposer) resend(now Time, out *Outbox) {
 		if s.instance != i || s.ballot != p.ballot || s.state == slotChosen {
 			continue
 		}
-		if seen++; now-s.sent < wait {
+		if seen += p.frames(int(s.length)); now-s.sent < wait {
 			continue
 		}
 		switch s.state {

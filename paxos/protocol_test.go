@@ -70,6 +70,10 @@ func checkFields(t *testing.T, k Kind, fields string) {
 	want := map[string]uint64{
 		"ballot": 101, "promised": 102, "instance": 103, "delivered": 103, "watermark": 103, "until": 104, "low": 105, "high": 106, "client": 107,
 		"sequence": 108, "values": 108, "sent": 108, "hash": 109, "age": 109, "offset": 110, "page": 110, "total": 111, "pages": 111, "lease": 111,
+		"opened": 106, "next": 108, "token": 109, "status": 110, "generation": 111,
+	}
+	if k == KindSubmitPart { // it has fewer fields to spare
+		want["generation"] = 109
 	}
 	b := make([]byte, EncodedSize(&m))
 	encode(b, &m)
@@ -109,7 +113,8 @@ func TestProtocolPageHeaders(t *testing.T) {
 			"flags": offFlags, "size": offSize, "leader": offLeader, "reason": offReason, "zero": offZero,
 		}, messageHeaderSize},
 		{protocolTable(t, "offset | size | field | |\n|---|---|---|---|\n| 0 | 8 | client"), map[string]int{
-			"sequence": offValueSequence, "behind": offValueBehind, "node": offValueNode, "length": offValueLength,
+			"sequence": offValueSequence, "behind": offValueBehind, "generation": offValueGeneration, "length": offValueLength,
+			"node and kind": offValueNode,
 		}, valueHeaderSize},
 	} {
 		end := 0
@@ -153,7 +158,7 @@ func TestProtocolPageNumbers(t *testing.T) {
 		"MaxNodes": MaxNodes, "MaxAcceptors": MaxAcceptors, "MaxRound": MaxRound, "MaxInstance": uint64(MaxInstance), "MaxSequence": MaxSequence,
 		"SessionSpan": SessionSpan, "MaxSessions": MaxSessions, "SessionIdle": SessionIdle,
 		"FrameHeaderSize": FrameHeaderSize, "AcceptOverhead": AcceptOverhead,
-		"ValueOverhead": ValueOverhead, "MinMTU": MinMTU, "MaxMTU": MaxMTU,
+		"ValueOverhead": ValueOverhead, "MaxValueBytes": MaxValueBytes, "FragmentUnit": FragmentUnit, "MinMTU": MinMTU, "MaxMTU": MaxMTU,
 	}
 	for _, row := range protocolTable(t, "limit | value") {
 		if row[1] != fmt.Sprint(limits[row[0]]) {

@@ -10,10 +10,10 @@ type queue struct {
 
 func newQueue(size int) queue { return queue{buf: make([]byte, size)} }
 
-// checkQueueBytes holds a queue to a size that has room for a frame's values whatever waits at its end.
-func checkQueueBytes(n, mtu int) {
-	if n < 2*mtu {
-		panic(fmt.Sprintf("paxos: a queue of %d bytes, want at least two frames of %d bytes", n, mtu))
+// checkQueueBytes holds a queue to a size that has room for the largest batch whatever waits at its end.
+func checkQueueBytes(n, largest int) {
+	if n < 2*largest {
+		panic(fmt.Sprintf("paxos: a queue of %d bytes, want at least two of the largest batches, of %d bytes", n, largest))
 	}
 }
 
@@ -40,7 +40,7 @@ func (q *queue) put(batch []byte) bool {
 func (q *queue) take(most int, several bool) []byte {
 	n := 0
 	for n < q.head-q.tail {
-		size := valueHeaderSize + int(le.Uint32(q.buf[q.tail+n+offValueLength:]))
+		size := valueSize(q.buf[q.tail+n:])
 		if n > 0 && n+size > most {
 			break
 		}

@@ -1,11 +1,13 @@
 package paxos
 
-// replies gathers, per client node, the sequences that were delivered, and sends them once a burst.
+// replies gathers, per client node, what became of values, and sends it once a burst.
 type replies struct {
 	to   [MaxNodes]replyList
 	list [MaxNodes]NodeID // with something to send
 	n    int
 	most int // bytes of one Reply
+
+	leader NodeID // what they say of who leads
 }
 
 type replyList struct {
@@ -16,10 +18,12 @@ type replyList struct {
 func newReplies(mtu int) replies { return replies{most: room(KindReply, mtu)} }
 
 // add notes the outcome of one value. The bytes of a list come from the outbox: they live as long as the message that carries them.
-func (r *replies) add(node NodeID, c ClientID, sequence uint64, status Status, out *Outbox) {
+func (r *replies) add(v *Value, status Status, out *Outbox) {
+	node := v.Node
 	t := &r.to[node]
 	last := &t.last
-	if last.Count > 0 && last.Client == c && last.Status == status && last.First+uint64(last.Count) == sequence && last.Count < SessionSpan {
+	if last.Count > 0 && last.Client == v.Client && last.Status == status && last.First+uint64(last.Count) == v.Sequence &&
+		last.Generation == v.Generation && last.Count < SessionSpan {
 		last.Count++
 		return
 	}
@@ -40,7 +44,7 @@ func (r *replies) add(node NodeID, c ClientID, sequence uint64, status Status, o
 			r.n++
 		}
 	}
-	*last = ReplyRange{Client: c, First: sequence, Count: 1, Status: status}
+	*last = ReplyRange{Client: v.Client, First: v.Sequence, Count: 1, Status: status, Generation: v.Generation}
 }
 
 func (r *replies) listed(node NodeID) bool {
@@ -61,7 +65,7 @@ func (r *replies) close(t *replyList) {
 
 func (r *replies) send(node NodeID, watermark Instance, out *Outbox) {
 	m := out.send(KindReply, node)
-	m.Instance, m.Data = watermark, r.to[node].data
+	m.Instance, m.Leader, m.Data = watermark, r.leader, r.to[node].data
 	r.to[node].data = nil
 }
 

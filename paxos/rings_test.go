@@ -138,10 +138,10 @@ func TestAcceptShowsItsValueForTheWholeStep(t *testing.T) {
 	}
 	value := func(n uint64) []byte {
 		b := make([]byte, ValueOverhead+120)
-		PutValue(b, 0, &Value{Client: 9, Sequence: n, Oldest: 1, Node: 50, Data: bytes.Repeat([]byte{byte('a' + n)}, 120)})
+		PutValue(b, 0, &Value{Client: 9, Sequence: n, Oldest: 1, Generation: 1, Node: 50, Data: bytes.Repeat([]byte{byte('a' + n)}, 120)})
 		return b
 	}
-	step()
+	p.prepare(1e9, reason{cause: CauseFirst}, out)
 	reported, b := value(1), MakeBallot(1, 4)
 	e := make([]byte, promiseEntrySize)
 	putPromised(e, promised{Ballot: b, Digest: digest(reported), Length: uint32(len(reported))})
@@ -175,9 +175,9 @@ func TestAcceptShowsItsValueForTheWholeStep(t *testing.T) {
 // Pages of two checkpoints never share a step's outbox memory.
 func TestCheckpointIsNotRemadeWithinAStep(t *testing.T) {
 	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6, 7, 8}}
-	l := NewLearner(LearnerConfig{ID: 6, Members: members, Window: 64, ValueBytes: 8192, MTU: 512, Lease: 1e9, Retry: 1e6, Repair: 1e6}, 0)
+	l := NewLearner(LearnerConfig{ID: 6, Members: members, Window: 64, ValueBytes: 8192, MTU: 512, Lease: 1e9, Retry: 1e6, Repair: 1e6, Sessions: 8}, 0)
 	deliver := func(i Instance, c ClientID) []Message {
-		batch, _ := parseBatch(fmt.Sprintf("%d:1:x", c))
+		batch, _ := parseBatch(fmt.Sprintf("%d:open:%d", c, i))
 		ranges, _ := parseRanges(fmt.Sprint(i))
 		b := MakeBallot(1, 4)
 		return []Message{

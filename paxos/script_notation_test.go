@@ -33,7 +33,12 @@ func parseMessage(line string) (m Message, err error) {
 	if m.Kind == 0 {
 		return m, fmt.Errorf("no kind %s", words[1])
 	}
+	piece := ""
 	for _, w := range words[2:] {
+		if text, ok := strings.CutPrefix(w, "piece="); ok {
+			piece = text
+			continue
+		}
 		if flag, ok := flagNames[w]; ok {
 			m.Flags |= flag
 			continue
@@ -43,10 +48,32 @@ func parseMessage(line string) (m Message, err error) {
 			return m, fmt.Errorf("%s: %w", w, err)
 		}
 	}
-	if m.Kind == KindAccept || m.Kind == KindStored {
+	if m.Kind == KindAccept || m.Kind == KindStored || m.Kind == KindSubmitPart {
 		m.Total = uint32(len(m.Data))
 	}
+	if piece != "" {
+		return m, cutPiece(&m, piece)
+	}
 	return m, nil
+}
+
+// cutPiece leaves of a message's batch what "64+128" says: 128 bytes from byte 64 on; "64+128/999" lies about the length of the whole.
+func cutPiece(m *Message, text string) error {
+	text, total, lies := strings.Cut(text, "/")
+	var at, n int
+	if _, err := fmt.Sscanf(text, "%d+%d", &at, &n); err != nil || at+n > len(m.Data) {
+		return fmt.Errorf("piece=%s of %d bytes", text, len(m.Data))
+	}
+	if m.Kind == KindSubmitPart {
+		var v Value
+		NextValue(m.Data, &v)
+		m.Client, m.Sequence, m.Hash = v.Client, v.Sequence, uint64(v.Generation)
+	}
+	m.Offset, m.Data = uint32(at), m.Data[at:at+n]
+	if lies {
+		m.Total = uint32(nodeOf(total))
+	}
+	return nil
 }
 
 func parseField(m *Message, key, value string) (err error) {
@@ -72,11 +99,24 @@ func parseField(m *Message, key, value string) (err error) {
 	case "lease-ms", "pages":
 		number(&n)
 		m.Total = uint32(n)
+	case "sent":
+		number(&n)
+		m.Sequence = n * 1e6
+	case "age":
+		if number(&n); value == "never" {
+			n, err = uint64(never), nil
+		} else {
+			n *= 1e6
+		}
+		m.Hash = n
 	case "page":
 		number(&n)
 		m.Offset = uint32(n)
 	case "count":
 		number(&m.Sequence)
+	case "opened":
+		number(&n)
+		m.High = Instance(n)
 	case "hash":
 		number(&m.Hash)
 	case "leader":
@@ -108,7 +148,9 @@ func parseBallot(text string) (Ballot, error) {
 	return MakeBallot(round, node), err
 }
 
-// parseBatch reads "9:1:x,9:2/2:y": client, sequence, after a slash the oldest unanswered one (1 if not said), bytes. "-" is a no-op.
+// parseBatch reads "9:1:x,9.3:2/2:y": client, after a dot the generation of its session (1 if not said), sequence, after a slash the oldest
+// unanswered one (1 if not said), bytes, "x*900" for 900 of them. "9:open:7" opens with token 7, "9.3:open:7" likewise where generation 3 is expected, "9.3:close:"
+// closes; "-" is a no-op.
 func parseBatch(text string) (b []byte, err error) {
 	if text == "-" {
 		return nil, nil
@@ -118,16 +160,41 @@ func parseBatch(text string) (b []byte, err error) {
 		if len(parts) != 3 {
 			return nil, fmt.Errorf("want CLIENT:SEQUENCE:BYTES")
 		}
-		v := Value{Node: 50, Oldest: 1, Data: []byte(parts[2])}
-		sequence, oldest, found := strings.Cut(parts[1], "/")
-		v.Client, v.Sequence = ClientID(nodeOf(parts[0])), uint64(nodeOf(sequence))
-		if found {
-			v.Oldest = uint64(nodeOf(oldest))
-		}
+		v := parseValue(parts)
 		b = append(b, make([]byte, ValueOverhead+len(v.Data))...)
 		PutValue(b, len(b)-ValueOverhead-len(v.Data), &v)
 	}
 	return b, nil
+}
+
+func parseValue(parts []string) Value {
+	v := Value{Node: 50}
+	client, generation, found := strings.Cut(parts[0], ".")
+	v.Client = ClientID(nodeOf(client))
+	if found {
+		v.Generation = uint32(nodeOf(generation))
+	}
+	switch parts[1] {
+	case "open":
+		v.Kind, v.Data = ValueOpen, le.AppendUint64(nil, uint64(nodeOf(parts[2])))
+		return v
+	case "close":
+		v.Kind = ValueClose
+		return v
+	}
+	if !found {
+		v.Generation = 1
+	}
+	v.Oldest, v.Data = 1, []byte(parts[2])
+	if of, times, ok := strings.Cut(parts[2], "*"); ok {
+		v.Data = []byte(strings.Repeat(of, int(nodeOf(times))))
+	}
+	sequence, oldest, found := strings.Cut(parts[1], "/")
+	v.Sequence, _ = strconv.ParseUint(sequence, 10, 64)
+	if found {
+		v.Oldest, _ = strconv.ParseUint(oldest, 10, 64)
+	}
+	return v
 }
 
 // parseRanges reads "0+3,7": instances 0, 1, 2 and 7.
@@ -164,15 +231,17 @@ func parseHolds(text string) (b []byte, err error) {
 	return b, nil
 }
 
-// parseSessions reads "9:3": client 9 was delivered everything below sequence 3.
+// parseSessions reads "9:3,8.2:1": client 9 was delivered everything below sequence 3, in generation 1; the tokens are 7.
 func parseSessions(text string) ([]byte, error) {
-	t := newSessions()
+	t := newSessions(16, SessionIdle)
 	for _, word := range strings.Split(text, ",") {
-		client, base, _ := strings.Cut(word, ":")
-		c := ClientID(nodeOf(client))
-		at := t.find(c)
-		t.used[at], t.table[at] = true, session{client: c, base: uint64(nodeOf(base))}
-		t.n++
+		name, base, _ := strings.Cut(word, ":")
+		client, generation, found := strings.Cut(name, ".")
+		s := t.insert(ClientID(nodeOf(client)), 0)
+		s.base, s.token, s.generation = uint64(nodeOf(base)), 7, 1
+		if found {
+			s.generation = uint32(nodeOf(generation))
+		}
 	}
 	b := make([]byte, t.n*sessionEntrySize)
 	return b[:t.save(b)], nil
@@ -198,11 +267,16 @@ func formatMessage(m *Message) string {
 	case KindPreempted:
 		field("promised=%v instance=%d", m.Promised, m.Instance)
 	case KindAccept, KindStored:
-		field("instance=%d low=%d batch=%s", m.Instance, m.Low, formatBatch(m.Data))
+		field("instance=%d low=%d %s", m.Instance, m.Low, formatValue(m))
 	case KindAccepted:
 		field("votes=%s", formatRanges(m.Data))
 	case KindHeartbeat:
 		field("low=%d high=%d", m.Low, m.High)
+		if m.Sequence != 0 {
+			field("sent=%d", m.Sequence/1e6)
+		}
+	case KindHeard, KindProbe, KindProbed:
+		field("%s", formatAnswer(m))
 	case KindBusy:
 		field("reason=%s leader=%d first=%d:%d", m.Reason, m.Leader, m.Client, m.Sequence)
 	case KindRefused:
@@ -211,18 +285,27 @@ func formatMessage(m *Message) string {
 		field("delivered=%d lease-ms=%d", m.Instance, m.Total)
 	case KindOK:
 		field("low=%d high=%d", m.Low, m.High)
+		if m.Leader != 0 {
+			field("leader=%d", m.Leader)
+		}
 	case KindRepeat:
 		field("from=%d until=%d", m.Instance, m.Until)
 	case KindTrimmed:
 		field("low=%d", m.Low)
 	case KindReply:
 		for r, rest, ok := NextReplyRange(m.Data); ok; r, rest, ok = NextReplyRange(rest) {
-			field("%d:%d+%d=%v", r.Client, r.First, r.Count, r.Status)
+			field("%s:%d+%d=%v", formatClient(r.Client, r.Generation), r.First, r.Count, r.Status)
+		}
+		if m.Leader != 0 {
+			field("leader=%d", m.Leader)
 		}
 	case KindCheckpointAsk:
 		field("instance=%d page=%d", m.Instance, m.Offset)
 	case KindCheckpointPage:
-		field("instance=%d page=%d pages=%d count=%d sessions=%d", m.Instance, m.Offset, m.Total, m.Sequence, len(m.Data)/sessionEntrySize)
+		field("instance=%d page=%d pages=%d count=%d opened=%d sessions=%d", m.Instance, m.Offset, m.Total, m.Sequence, m.High,
+			len(m.Data)/sessionEntrySize)
+	case KindSession:
+		field("client=%d token=%d generation=%d next=%d: %v", m.Client, m.Hash, m.Total, m.Sequence, Status(m.Offset))
 	}
 	for _, name := range []string{"last", "values", "update", "client", "gap"} {
 		if m.Flags&flagNames[name] != 0 {
@@ -230,6 +313,18 @@ func formatMessage(m *Message) string {
 		}
 	}
 	return b.String()
+}
+
+// formatAnswer is what heartbeats and questions about leaders, and their answers, carry.
+func formatAnswer(m *Message) string {
+	text := fmt.Sprintf("sent=%d", m.Sequence/1e6)
+	if m.Kind != KindProbed {
+		return text
+	}
+	if m.Hash == uint64(never) {
+		return fmt.Sprintf("%s age=never promised=%v", text, m.Promised)
+	}
+	return fmt.Sprintf("%s age=%d promised=%v", text, m.Hash/1e6, m.Promised)
 }
 
 func formatBatch(b []byte) string {
@@ -243,9 +338,40 @@ func formatBatch(b []byte) string {
 		if b, ok = NextValue(b, &v); !ok {
 			return "?"
 		}
-		words = append(words, fmt.Sprintf("%d:%d:%s", v.Client, v.Sequence, v.Data))
+		switch v.Kind {
+		case ValueOpen:
+			words = append(words, fmt.Sprintf("%s:open:%d", formatClient(v.Client, v.Generation), le.Uint64(v.Data)))
+		case ValueClose:
+			words = append(words, fmt.Sprintf("%s:close:", formatClient(v.Client, v.Generation)))
+		default:
+			words = append(words, fmt.Sprintf("%s:%d:%s", formatClient(v.Client, v.Generation), v.Sequence, formatBytes(v.Data)))
+		}
 	}
 	return strings.Join(words, ",")
+}
+
+// formatValue is the batch of an Accept or a Stored, or which piece of it.
+func formatValue(m *Message) string {
+	if whole(m) {
+		return "batch=" + formatBatch(m.Data)
+	}
+	return fmt.Sprintf("piece=%d+%d/%d", m.Offset, len(m.Data), m.Total)
+}
+
+// formatBytes writes a long value of one byte as "x*900".
+func formatBytes(b []byte) string {
+	if n := len(b); n > 40 && strings.Count(string(b), string(b[:1])) == n {
+		return fmt.Sprintf("%c*%d", b[0], n)
+	}
+	return string(b)
+}
+
+// formatClient leaves out the generation that most scripts are about.
+func formatClient(c ClientID, generation uint32) string {
+	if generation == 1 {
+		return fmt.Sprint(c)
+	}
+	return fmt.Sprintf("%d.%d", c, generation)
 }
 
 func formatRanges(b []byte) string {

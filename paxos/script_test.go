@@ -36,7 +36,12 @@ type scriptGroup struct {
 	members                Members
 	window, mtu, inFlight  int
 	valueBytes, queueBytes int
+	maxValue               int
+	slowAfterMs            int
+	dropSlow               bool
 	batch                  BatchMode
+	failover               bool // the script plays the acceptors' part in finding out who leads
+	sessions, idle         int
 }
 
 func newScript() *script {
@@ -44,7 +49,7 @@ func newScript() *script {
 		roles: map[string]stepper{}, outs: map[string]*Outbox{},
 		group: scriptGroup{
 			members: Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4, 5}, Learners: []NodeID{6, 7}},
-			window:  16, mtu: 512, inFlight: 16, valueBytes: 1 << 14, queueBytes: 1 << 12,
+			window:  16, mtu: 512, inFlight: 16, valueBytes: 1 << 14, queueBytes: 1 << 12, slowAfterMs: 1000, sessions: 16, idle: 64,
 		},
 	}
 }
@@ -67,6 +72,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.step(t, d)
 	case "pass":
 		s.pass(t, d)
+	case "handover":
+		s.handover(t, d)
+	case "leadership":
+		s.leadership(d)
 	case "leave":
 		name := d.CmdArgs[0].Key + " " + d.CmdArgs[1].Key
 		out := s.outs[name]
@@ -86,8 +95,20 @@ func (s *script) configure(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "in-flight", &g.inFlight)
 	d.MaybeScanArgs(t, "value-bytes", &g.valueBytes)
 	d.MaybeScanArgs(t, "queue-bytes", &g.queueBytes)
+	d.MaybeScanArgs(t, "max-value", &g.maxValue)
+	d.MaybeScanArgs(t, "slow-after-ms", &g.slowAfterMs)
+	g.dropSlow = g.dropSlow || d.HasArg("drop-slow")
+	d.MaybeScanArgs(t, "sessions", &g.sessions)
+	d.MaybeScanArgs(t, "session-idle", &g.idle)
 	for _, a := range d.CmdArgs {
 		switch a.Key {
+		case "failover":
+			g.failover = true
+		case "proposers":
+			g.members.Proposers = nil
+			for _, v := range a.Vals {
+				g.members.Proposers = append(g.members.Proposers, nodeOf(v))
+			}
 		case "batch":
 			g.batch = map[string]BatchMode{"instance": BatchInstance, "frame": BatchFrame, "off": BatchOff}[a.Vals[0]]
 		case "learners":
@@ -99,7 +120,7 @@ func (s *script) configure(t *testing.T, d *datadriven.TestData) {
 	}
 }
 
-// start makes a role anew: "start acceptor 1 [amnesia]", "start proposer 4 [rounds=(1,9)]", "start learner 6".
+// start makes a role anew: "start acceptor 1 [amnesia]", "start proposer 4 [rounds=(1,9)]", "start learner 6 [empty]".
 func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	kind, id := d.CmdArgs[0].Key, nodeOf(d.CmdArgs[1].Key)
 	name, g := kind+" "+d.CmdArgs[1].Key, s.group
@@ -107,24 +128,31 @@ func (s *script) start(t *testing.T, d *datadriven.TestData) {
 	switch kind {
 	case "acceptor":
 		s.roles[name] = NewAcceptor(AcceptorConfig{
-			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, Aggregate: g.batch != BatchOff, Amnesia: d.HasArg("amnesia"),
+			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, MaxValue: g.maxValue, Aggregate: g.batch != BatchOff,
+			Amnesia: d.HasArg("amnesia"),
 		})
 	case "proposer":
 		p := NewProposer(ProposerConfig{
 			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, QueueBytes: g.queueBytes, InFlight: g.inFlight, MTU: g.mtu,
-			Batch: g.batch, Heartbeat: 1e6, Retry: 10e6, LeaderTimeout: 100e6, Lease: 2000e6, Seed: uint64(id),
+			MaxValue: g.maxValue, Batch: g.batch, Heartbeat: 1e6, Retry: 10e6, LeaderTimeout: 100e6, Lease: 2000e6, SlowAfter: Time(g.slowAfterMs) * 1e6,
+			DropSlow: g.dropSlow, Seed: uint64(id),
 		}, s.now)
 		first, limit := uint64(1), uint64(100)
 		d.MaybeScanArgs(t, "rounds", &first, &limit)
 		p.GrantRounds(first, limit)
 		s.roles[name] = p
 	case "learner":
-		s.roles[name] = NewLearner(LearnerConfig{
-			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, Lease: 2000e6, Retry: 10e6, Repair: 2e6,
+		l := NewLearner(LearnerConfig{
+			ID: id, Members: g.members, Window: g.window, ValueBytes: g.valueBytes, MTU: g.mtu, MaxValue: g.maxValue, Lease: 2000e6, Retry: 10e6, Repair: 2e6,
+			Sessions: g.sessions, SessionIdle: Instance(g.idle),
 			Deliver: func(d *Delivery) {
-				fmt.Fprintf(&s.said, "delivers %d:%d:%s at position %d, instance %d\n", d.Client, d.Sequence, d.Data, d.Position, d.Instance)
+				fmt.Fprintf(&s.said, "delivers %d:%d:%s at position %d, instance %d\n", d.Client, d.Sequence, formatBytes(d.Data), d.Position, d.Instance)
 			},
 		}, s.now)
+		if !d.HasArg("empty") {
+			openSession(l, 9) // in generation 1, as batches say if they say nothing
+		}
+		s.roles[name] = l
 	default:
 		d.Fatalf(t, "no role %s", kind)
 	}
@@ -146,10 +174,7 @@ func (s *script) step(t *testing.T, d *datadriven.TestData) {
 		m.To = nodeOf(d.CmdArgs[1].Key)
 		in = append(in, overTheWire(t, m))
 	}
-	out := s.outs[name]
-	out.Reset()
-	r.Step(s.now, in, out)
-	s.tell(out)
+	s.stepRole(r, s.outs[name], in)
 	if l, ok := r.(*Learner); ok && d.HasArg("watermark") {
 		next, values, _ := l.Delivered()
 		fmt.Fprintf(&s.said, "delivered below %d: %d values\n", next, values)
@@ -172,12 +197,9 @@ func (s *script) pass(t *testing.T, d *datadriven.TestData) {
 	name := d.CmdArgs[0].Key + " " + d.CmdArgs[1].Key
 	for end := s.now + ms*1e6; s.now < end; {
 		s.now += every
-		out := s.outs[name]
-		out.Reset()
-		s.roles[name].Step(s.now, nil, out)
 		before := s.said.String()
 		s.said.Reset()
-		s.tell(out)
+		s.stepRole(s.roles[name], s.outs[name], nil)
 		said := s.said.String()
 		s.said.Reset()
 		s.said.WriteString(before)
@@ -206,7 +228,9 @@ func (s *script) tell(out *Outbox) {
 		fmt.Fprintf(&s.said, "event: %v\n", e)
 	}
 	for i := range out.Now {
-		fmt.Fprintf(&s.said, "to %d: %s\n", out.Now[i].To, formatMessage(&out.Now[i]))
+		if m := out.Now[i]; s.group.failover || !s.aside(&m) {
+			fmt.Fprintf(&s.said, "to %d: %s\n", m.To, formatMessage(&m))
+		}
 	}
 	for i := range out.After {
 		fmt.Fprintf(&s.said, "to %d, once stored: %s\n", out.After[i].To, formatMessage(&out.After[i]))

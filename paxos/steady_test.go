@@ -20,26 +20,29 @@ type steady struct {
 	submit    []byte
 	perSubmit int
 	frame     []byte
+	parts     *Outbox // of a client with large values
 }
 
 func newSteady(tb testing.TB, perSubmit, size int, batch BatchMode) *steady {
 	s := &steady{
 		members: Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4}, Learners: []NodeID{5}}, outs: map[NodeID]*Outbox{}, perSubmit: perSubmit,
-		frame: make([]byte, 1500),
+		frame: make([]byte, max(size, 1500)), parts: NewOutbox(),
 	}
 	for _, id := range s.members.Acceptors {
 		s.acceptors = append(s.acceptors, NewAcceptor(AcceptorConfig{
-			ID: id, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 24, MTU: 1500, Aggregate: batch != BatchOff,
+			ID: id, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 24, MTU: 1500, MaxValue: max(size, MaxValue(1500)), Aggregate: batch != BatchOff,
 		}))
 	}
 	s.proposer = NewProposer(ProposerConfig{
-		ID: 4, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 21, QueueBytes: 1 << 18, InFlight: 512, MTU: 1500, Batch: batch, Heartbeat: 1e6,
-		Retry: 1e7, LeaderTimeout: 1e9, Lease: 1e9, Seed: 1,
+		ID: 4, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 21, QueueBytes: 1 << 18, InFlight: 512, MTU: 1500,
+		MaxValue: max(size, MaxValue(1500)), Batch: batch, Heartbeat: 1e6,
+		Retry: 1e7, LeaderTimeout: 1e9, Lease: 1e9, SlowAfter: 1e9, Seed: 1,
 	}, 0)
 	s.proposer.GrantRounds(1, 100)
 	s.learner = NewLearner(LearnerConfig{
-		ID: 5, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 24, MTU: 1500, Lease: 1e9, Retry: 1e7, Repair: 1e7, Deliver: func(*Delivery) {},
+		ID: 5, Members: s.members, Window: 1 << 12, ValueBytes: 1 << 24, MTU: 1500, MaxValue: max(size, MaxValue(1500)), Lease: 1e9, Retry: 1e7, Repair: 1e7, Deliver: func(*Delivery) {},
 	}, 0)
+	openSession(s.learner, 9)
 	for id := NodeID(1); id <= 5; id++ {
 		s.outs[id] = NewOutbox()
 	}
@@ -81,8 +84,18 @@ func (s *steady) fill() {
 	for range s.perSubmit {
 		s.sequence++
 		size := len(s.submit)/s.perSubmit - ValueOverhead
-		v := Value{Client: 9, Sequence: s.sequence, Oldest: s.sequence - min(s.sequence-1, 500), Node: 6, Data: s.frame[:size]}
+		v := Value{Client: 9, Sequence: s.sequence, Oldest: s.sequence - min(s.sequence-1, 500), Generation: 1, Node: 6, Data: s.frame[:size]}
 		n = PutValue(s.submit, n, &v)
+		if size > MaxValue(1500) {
+			s.parts.Reset()
+			s.parts.SendParts(4, 1500, &v, s.submit)
+			for i := range s.parts.Now {
+				m := s.parts.Now[i]
+				m.From, m.FromIncarnation = 6, 1
+				s.tell(4, m)
+			}
+			return
+		}
 	}
 	s.tell(4, Message{Kind: KindSubmit, From: 6, To: 4, Data: s.submit})
 }
@@ -167,7 +180,7 @@ func TestTroubleAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(20, func() {
 		out.Reset()
 		s.now += 1e9
-		s.proposer.prepare(s.now, out)
+		s.proposer.prepare(s.now, reason{}, out)
 		s.proposer.Step(s.now, []Message{{Kind: KindPreempted, From: 1, Ballot: s.proposer.ballot, Promised: s.proposer.ballot + 1<<16}}, out)
 	}); n != 0 {
 		t.Errorf("phase 1: %v allocations", n)

@@ -54,20 +54,19 @@ const (
 	MaxAcceptors = 7         // of one group
 	MaxRound     = 1<<48 - 1 // of a ballot
 	SessionSpan  = 1024      // a client runs at most this far past its oldest unanswered sequence
-	MaxSessions  = 1 << 14   // client sessions that a learner keeps
-	SessionIdle  = 1 << 20   // instances after which an unused session may give way to a new one when the table is full
+	MaxSessions  = 1 << 14   // client sessions that a learner keeps at most, and unless the cluster file says fewer
+	SessionIdle  = 1 << 20   // instances after which an unused session may give way to a new one when the table is full, unless the file says else
+	MaxSequence  = 1<<48 - 1 // of a client's values
 
-	// MaxSequence bounds what a client may number its values with, so that no sum of a sequence and a span wraps.
-	MaxSequence = 1<<62 - 1
-	// MaxInstance bounds instances likewise.
+	// MaxInstance bounds instances, so that no sum of an instance and a span wraps.
 	MaxInstance Instance = 1<<62 - 1
 )
 
-// The limits that index arrays or mask are powers of two; the compiler checks.
+// The limits that index arrays or mask are powers of two; a node id and the kind of a value share a byte. The compiler checks.
 const (
 	_ = uint(-(MaxNodes & (MaxNodes - 1)))
 	_ = uint(-(SessionSpan & (SessionSpan - 1)))
-	_ = uint(-(MaxSessions & (MaxSessions - 1)))
+	_ = uint(1<<6 - MaxNodes)
 )
 
 // Quorum is the number of acceptors that any two quorums of n share one of: more than half.

@@ -1,9 +1,6 @@
 package paxos
 
-import (
-	"math/rand"
-	"testing"
-)
+import "testing"
 
 func TestQuorumsMeet(t *testing.T) {
 	for n := 1; n <= MaxAcceptors; n++ {
@@ -107,78 +104,6 @@ func TestLeases(t *testing.T) {
 	l.renew(0, hi(6, 3, 1, ^uint32(0)), out)
 	if l.of[6].until != maxLeaseMs*1e6 {
 		t.Errorf("a lease until %d", l.of[6].until)
-	}
-}
-
-// Two tables that are told the same, one of them by way of a checkpoint, decide alike; and as a model does that forgets nothing.
-func TestSessionsDecideAlike(t *testing.T) {
-	rng := rand.New(rand.NewSource(2))
-	a, b := newSessions(), newSessions()
-	saved := make([]byte, MaxSessions*sessionEntrySize)
-	delivered := map[[2]uint64]bool{}
-	oldest := map[ClientID]uint64{}
-	for i := range Instance(50000) {
-		if i%10000 == 5000 {
-			n := a.save(saved)
-			b.reset()
-			if !b.load(saved[:n]) {
-				t.Fatal("the checkpoint cannot be loaded")
-			}
-		}
-		c := ClientID(rng.Intn(50)) * 0x8000000001
-		base := max(1, oldest[c])
-		v := Value{Client: c, Oldest: base, Sequence: base + uint64(rng.Intn(SessionSpan))}
-		for delivered[[2]uint64{uint64(c), oldest[c] + 1}] {
-			oldest[c]++
-		}
-		fresh, status := a.apply(&v, i)
-		if fresh2, status2 := b.apply(&v, i); fresh2 != fresh || status2 != status {
-			t.Fatalf("%+v: %v %v, the other %v %v", v, fresh, status, fresh2, status2)
-		}
-		key := [2]uint64{uint64(c), v.Sequence}
-		if fresh == delivered[key] || status != StatusDelivered {
-			t.Fatalf("%+v: fresh %v, delivered before %v, %v", v, fresh, delivered[key], status)
-		}
-		delivered[key] = true
-	}
-}
-
-// A full table lets the session give way that was idle longest, once it was for SessionIdle instances, on every learner the same one.
-func TestSessionsGiveWay(t *testing.T) {
-	a, b := newSessions(), newSessions()
-	for c := range ClientID(MaxSessions) {
-		a.apply(&Value{Client: c + 1, Sequence: 1, Oldest: 1}, Instance(c))
-	}
-	saved := make([]byte, MaxSessions*sessionEntrySize)
-	if n := a.save(saved); !b.load(saved[:n]) {
-		t.Fatal("not loaded")
-	}
-	both := func(c ClientID, oldest uint64, i Instance) (fresh bool, status Status) {
-		v := Value{Client: c, Sequence: oldest, Oldest: oldest}
-		fresh, status = a.apply(&v, i)
-		if fresh2, status2 := b.apply(&v, i); fresh2 != fresh || status2 != status {
-			t.Fatalf("client %d: %v %v, the other %v %v", c, fresh, status, fresh2, status2)
-		}
-		return fresh, status
-	}
-	newcomer := ClientID(1 << 40)
-	if _, status := both(newcomer, 1, SessionIdle-1); status != StatusNoRoom {
-		t.Errorf("%v", status)
-	}
-	both(1, 2, SessionIdle-1) // client 1 is not idle; client 2 is the next
-	if fresh, _ := both(newcomer, 1, SessionIdle); fresh {
-		t.Error("a session gave way an instance too early")
-	}
-	if fresh, _ := both(newcomer, 1, SessionIdle+1); !fresh {
-		t.Error("no session gave way")
-	}
-	if _, status := both(2, 3, SessionIdle+2); status != StatusUnknown {
-		t.Errorf("client 2: %v", status)
-	}
-	for c := range ClientID(MaxSessions) {
-		if c+1 != 2 && !a.used[a.find(c+1)] {
-			t.Fatalf("client %d cannot be found any more", c+1)
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"wirepaxos/bench"
 	"wirepaxos/dataplane"
 	"wirepaxos/paxos"
+	"wirepaxos/paxos/client"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 )
@@ -27,7 +29,7 @@ type loadFlags struct {
 
 func (o *loadFlags) add(flags *pflag.FlagSet) {
 	o.flags = flags
-	flags.IntVarP(&o.size, "size", "v", 64, "bytes of a value, 1 to what fits a frame")
+	flags.IntVarP(&o.size, "size", "v", 64, "bytes of a value, 1 to what fits a frame or to max_value of the cluster file")
 	flags.IntVarP(&o.outstanding, "outstanding", "o", 1, "values in flight at once, of each client")
 	flags.IntVarP(&o.clients, "clients", "n", 1, "clients, each a session of its own")
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long to measure")
@@ -42,6 +44,8 @@ func (o *loadFlags) check() error {
 	switch {
 	case o.size < 1:
 		return fmt.Errorf("--size %d: a value has at least 1 byte", o.size)
+	case o.size > paxos.MaxValueBytes:
+		return fmt.Errorf("--size %d: a value has at most %d bytes, and that only where max_value of the cluster file says so", o.size, paxos.MaxValueBytes)
 	case o.outstanding < 1 || o.outstanding > paxos.SessionSpan:
 		return fmt.Errorf("--outstanding %d: want 1 to %d; for more in flight use more --clients", o.outstanding, paxos.SessionSpan)
 	case o.clients < 1 || o.clients > paxos.MaxSessions:
@@ -78,9 +82,8 @@ func (o *loadFlags) words() []string {
 func newClient() *cobra.Command {
 	var o nodeFlags
 	var l loadFlags
-	var proposer uint16
-	var check, linger bool
-	c := &cobra.Command{
+	var c clientFlags
+	command := &cobra.Command{
 		Use:   "client --id N [flags]",
 		Short: "Load a cluster and measure: values/s and a latency histogram",
 		Long: `A client submits values to the proposer that leads and counts each when a learner says that it was delivered: a closed loop with --clients
@@ -88,29 +91,75 @@ sessions of --outstanding values each. Every second it prints a line; at the end
 omission. A value without an answer is sent again and still delivered once.
 
 Proposers, acceptors and learners may run in the same process, on the same loop: --id 6,4,5 runs nodes 4 and 5 beside client 6, where the
-cluster file has them on one endpoint.`,
+cluster file has them on one endpoint.
+
+With --session-file the sessions outlive the run: the next one with the same file goes on where this one ended, also if it was killed, and
+whoever else still has them is shut out.`,
 		Example: "  wirepaxos client --id 6 --outstanding 64 --duration 10s --json result.json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := l.check(); err != nil {
 				return err
 			}
-			return runClient(&o, &l, proposer, check, linger)
+			return runClient(&o, &l, &c)
 		},
 	}
-	o.add(c.Flags())
-	l.add(c.Flags())
-	c.Flags().Uint16VarP(&proposer, "proposer", "p", 0, "node id of the proposer to try first")
-	c.Flags().BoolVar(&check, "check", false, "learners of this process keep an account of every delivery")
-	c.Flags().BoolVar(&linger, "linger", false, "go on after the measurement, until a signal: others may want the learner")
-	if err := c.Flags().MarkHidden("linger"); err != nil {
-		panic(err) // there is no such flag
-	}
-	return c
+	o.add(command.Flags())
+	l.add(command.Flags())
+	c.add(command.Flags())
+	return command
 }
 
-func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) error {
+// clientFlags are the flags of a client alone.
+type clientFlags struct {
+	proposer      uint16
+	check, linger bool
+	sessions      string
+	takeOver      bool
+}
+
+func (c *clientFlags) add(flags *pflag.FlagSet) {
+	flags.Uint16VarP(&c.proposer, "proposer", "p", 0, "node id of the proposer to try first")
+	flags.BoolVar(&c.check, "check", false, "learners of this process keep an account of every delivery")
+	flags.StringVar(&c.sessions, "session-file", "", "keep the sessions in this file, and resume those that are in it")
+	flags.BoolVar(&c.takeOver, "take-over", false, "resume the sessions of --session-file also where another client has them by now")
+	flags.BoolVar(&c.linger, "linger", false, "go on after the measurement, until a signal: others may want the learner")
+	if err := flags.MarkHidden("linger"); err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
+// spec is the client role, and the file that its sessions are kept in, nil for none.
+func (c *clientFlags) spec(f *cluster.File, l *loadFlags) (*node.ClientSpec, *sessionFile, error) {
+	s := &node.ClientSpec{Proposer: c.proposer, TakeOver: c.takeOver, Keep: c.sessions != "", Reopen: c.sessions == ""}
+	var file *sessionFile
+	var err error
+	switch {
+	case c.sessions != "":
+		if file, s.Resume, err = newSessionFile(c.sessions, f); err != nil {
+			return nil, nil, err
+		}
+	case c.takeOver:
+		return nil, nil, fmt.Errorf("--take-over: name the sessions to resume with --session-file")
+	}
+	if n := len(s.Resume); n > l.clients && l.flags.Changed("clients") {
+		return nil, nil, fmt.Errorf("--clients %d: there are %d sessions in %s: want at least as many", l.clients, n, c.sessions)
+	} else if n > l.clients {
+		l.clients = n
+	}
+	if l.clients > f.Sessions {
+		return nil, nil, fmt.Errorf("--clients %d: %s keeps %d sessions: raise sessions there, or take fewer", l.clients, f.Name, f.Sessions)
+	}
+	s.Sessions, s.Outstanding, s.MaxValue = l.clients, l.outstanding, l.size
+	return s, file, nil
+}
+
+func runClient(o *nodeFlags, l *loadFlags, c *clientFlags) error {
 	f, ids, err := o.prepare(cluster.Client)
+	if err != nil {
+		return err
+	}
+	spec, file, err := c.spec(f, l)
 	if err != nil {
 		return err
 	}
@@ -118,17 +167,16 @@ func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) 
 	if err != nil {
 		return err
 	}
-	p, tallies, err := o.open(f, ids, check, &node.ClientSpec{
-		Sessions: l.clients, Outstanding: l.outstanding, MaxValue: l.size, Proposer: proposer, Source: load,
-	})
+	spec.Source = load
+	p, tallies, err := o.open(f, ids, c.check, spec)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: linger, cpu: bench.ReadCPUTimes()}
-	answers := map[string]func() (any, error){
-		"finished": func() (any, error) { return w.finished(), nil },
-		"result":   func() (any, error) { return w.result() },
+	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: c.linger, sessions: file, cpu: bench.ReadCPUTimes()}
+	answers := map[string]node.Answer{
+		"finished": node.NoWords(func() (any, error) { return w.finished(), nil }),
+		"result":   node.NoWords(func() (any, error) { return w.result() }),
 	}
 	tallies.answer(p, answers)
 	stop, err := serve(o, p, answers)
@@ -142,7 +190,7 @@ func runClient(o *nodeFlags, l *loadFlags, proposer uint16, check, linger bool) 
 	if err := w.run(); err != nil {
 		return err
 	}
-	if linger {
+	if c.linger {
 		return nil
 	}
 	return w.report(f, l, tallies, "")
@@ -155,6 +203,8 @@ type watch struct {
 	id     paxos.NodeID
 	linger bool
 	cpu    bench.CPUTimes // when it began
+
+	sessions *sessionFile // nil: they end with the run
 }
 
 // run runs the loop until the load is finished, or a signal ends it, with a line a second.
@@ -170,8 +220,12 @@ func (w *watch) run() error {
 	for n := 1; ; {
 		select {
 		case err := <-ended:
-			return err
+			return errors.Join(err, w.keep())
 		case <-poll.C:
+			if err := w.keep(); err != nil {
+				w.p.Stop()
+				return errors.Join(err, <-ended)
+			}
 			if finished {
 				continue
 			}
@@ -196,6 +250,32 @@ func (w *watch) run() error {
 			n++
 		}
 	}
+}
+
+// keep writes the sessions to their file as they change. The error says that they were lost, or cannot be kept.
+func (w *watch) keep() (err error) {
+	if len(w.p.Clients()) == 0 {
+		return nil
+	}
+	c := w.p.Clients()[0]
+	var changes uint64
+	var ids []client.SessionID
+	w.p.Inspect(func() {
+		if changes = c.Changes(); w.sessions != nil && changes != w.sessions.seen {
+			ids, err = c.SessionIDs(), c.Lost()
+		} else if c.AllLost() {
+			err = c.Lost()
+		}
+	})
+	switch {
+	case w.sessions == nil && err == nil:
+		return nil
+	case w.sessions == nil:
+		return failed("%v", err)
+	case err != nil:
+		return w.sessions.advice(err)
+	}
+	return w.sessions.keep(changes, ids)
 }
 
 // trouble says why nothing moves.

@@ -120,6 +120,9 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if o.size > paxos.MaxValue(node.MTU(p.file)) {
+		p.file.MaxValue = int64(o.size)
+	}
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if transport == cluster.TransportMem {

@@ -60,6 +60,11 @@ func loopbackFile(t *testing.T) string {
 
 func TestBadFlags(t *testing.T) {
 	good, state := loopbackFile(t), shortDir(t)
+	text, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := file(t, "cluster.toml", strings.Replace(string(text), "max_value   = 0", "max_value   = 5000", 1))
 	for _, c := range []struct {
 		args  string
 		words []string
@@ -84,6 +89,9 @@ func TestBadFlags(t *testing.T) {
 		{"demo --duration -1s", []string{"--duration -1s"}},
 		{"demo --drop 1.5", []string{"--drop 1.5"}},
 		{"demo --transport mem --drop 0.1", []string{"--drop", "--transport afxdp or udp"}},
+		{"client --config GOOD --id 6 --take-over", []string{"--take-over", "--session-file"}},
+		{"client --config GOOD --id 6 --session-file GOOD", []string{"--session-file", "not of this cluster"}},
+		{"client --config GOOD --id 6 --clients 16385", []string{"--clients 16385"}},
 		{"acceptor --config GOOD --state-dir STATE", []string{"--id is missing"}},
 		{"acceptor --config GOOD --state-dir STATE --id x", []string{"--id x", "number"}},
 		{"acceptor --config GOOD --state-dir STATE --id 9", []string{"cluster.toml", "9"}},
@@ -97,13 +105,15 @@ func TestBadFlags(t *testing.T) {
 		{"acceptor --config GOOD --id 1 --state-dir STATE --core 4000", []string{"core 4000"}},
 		{"acceptor --config GOOD --id 1 --state-dir STATE --idle never", []string{"never"}},
 		{"acceptor --config GOOD --id 1 --state-dir STATE --node learner", []string{"--node learner", "ROLE@"}},
-		{"client --config GOOD --id 6 --size 1369", []string{"1369", "at most 1368"}},
+		{"client --config GOOD --id 6 --size 1369", []string{"1369", "at most 1368", "max_value"}},
+		{"client --config GOOD --id 6 --size 65537", []string{"--size 65537", "at most 65536"}},
+		{"client --config LARGE --id 6 --size 5001", []string{"5001", "at most 5000", "max_value"}},
 		{"client --config GOOD --id 6 --proposer 1", []string{"1", "proposer"}},
 		{"status /nonexistent/s", []string{"/nonexistent/s", "running"}},
 		{"cluster check /nonexistent/c", []string{"/nonexistent/c"}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
-			refused(t, strings.Fields(strings.NewReplacer("GOOD", good, "STATE", state).Replace(c.args)), c.words...)
+			refused(t, strings.Fields(strings.NewReplacer("GOOD", good, "LARGE", large, "STATE", state).Replace(c.args)), c.words...)
 		})
 	}
 }

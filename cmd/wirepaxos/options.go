@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -20,6 +21,7 @@ type nodeFlags struct {
 	iface, mode, idle      string
 	transport, link, batch string
 	queue, core, mtu       int
+	heartbeat, timeout     time.Duration
 	extra                  []string
 	quiet                  bool
 	flags                  *pflag.FlagSet
@@ -33,7 +35,7 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.config, "config", "f", "cluster.toml", "cluster file: cluster.toml, or a paxos.conf of Kernel Paxos or libpaxos")
 	flags.StringVar(&o.ids, "id", "", "node to run, or several of one endpoint: 1,2,3 (in a paxos.conf: the role's number)")
 	flags.StringVar(&o.state, "state-dir", defaultState, "directory of what must survive a restart: proposer rounds, acceptor marker")
-	flags.StringVar(&o.control, "control", "", "Unix socket to answer \"wirepaxos status\" on")
+	flags.StringVar(&o.control, "control", "", "Unix socket to answer \"wirepaxos status\" and \"wirepaxos admin\" on")
 	flags.StringVarP(&o.iface, "interface", "i", "", "interface to bind a queue of, in place of the file's")
 	flags.IntVar(&o.queue, "queue", 0, "queue of the interface, in place of the file's")
 	flags.IntVar(&o.core, "core", cluster.NoCore, "core to pin the loop to, in place of the file's; -1: none")
@@ -43,6 +45,9 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&o.link, "link", "", "ethernet or udp4 under AF_XDP, in place of the file's; the same on all nodes")
 	flags.StringVar(&o.batch, "batch", "", "instance, frame or off, in place of the file's; the same on all nodes")
 	flags.IntVar(&o.mtu, "mtu", 0, "largest payload of a frame, in place of the file's; the same on all nodes")
+	flags.DurationVar(&o.heartbeat, "heartbeat", 0, "time between two heartbeats of the leader, in place of the file's; the same on all nodes")
+	flags.DurationVar(&o.timeout, "leader-timeout", 0,
+		"silence after which another proposer takes over, in place of the file's, at least 3 heartbeats; the same on all nodes")
 	flags.StringArrayVar(&o.extra, "node", nil,
 		"a node that the file does not name, as ROLE@MAC, ROLE@IP or ROLE@IP:PORT; repeat it, the same on all nodes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not tell of events")
@@ -72,6 +77,8 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 	given("mode", func() { f.Mode = cluster.Mode(o.mode) })
 	given("batch", func() { f.Batch = cluster.Batch(o.batch) })
 	given("mtu", func() { f.MTU = o.mtu })
+	given("heartbeat", func() { f.Timing.Heartbeat = o.heartbeat })
+	given("leader-timeout", func() { f.Timing.LeaderTimeout = o.timeout })
 	return f, f.Validate()
 }
 

@@ -65,7 +65,7 @@ func runRole(o *nodeFlags, role cluster.Roles, check bool) error {
 		return err
 	}
 	defer p.Close()
-	answers := map[string]func() (any, error){}
+	answers := map[string]node.Answer{}
 	tallies.answer(p, answers)
 	stop, err := serve(o, p, answers)
 	if err != nil {
@@ -105,10 +105,11 @@ func (o *nodeFlags) open(f *cluster.File, ids []uint16, check bool, client *node
 }
 
 // serve opens the control socket and ends the process in good order on a signal.
-func serve(o *nodeFlags, p *node.Process, answers map[string]func() (any, error)) (stop func(), err error) {
+func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop func(), err error) {
 	// Nothing is allocated on the loop; what little the other goroutines leave is collected when there is much of it.
 	debug.SetGCPercent(400)
-	answers["status"] = func() (any, error) { return p.Status() }
+	answers["status"] = node.NoWords(func() (any, error) { return p.Status() })
+	answers["handover"] = p.AnswerHandover
 	closeControl := func() {}
 	if o.control != "" {
 		c, err := node.ListenControl(o.control, answers)
@@ -194,6 +195,6 @@ func (t tallies) read(p *node.Process) (map[paxos.NodeID]bench.TallyReport, erro
 	return reports, nil
 }
 
-func (t tallies) answer(p *node.Process, answers map[string]func() (any, error)) {
-	answers["tally"] = func() (any, error) { return t.read(p) }
+func (t tallies) answer(p *node.Process, answers map[string]node.Answer) {
+	answers["tally"] = node.NoWords(func() (any, error) { return t.read(p) })
 }

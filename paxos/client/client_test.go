@@ -84,7 +84,7 @@ func TestAnswerEndsAValue(t *testing.T) {
 func TestOutcomesCarryTheStatus(t *testing.T) {
 	r := newRig(t, nil)
 	r.step("one", "two", "three", "four")
-	statuses := []paxos.Status{paxos.StatusDelivered, paxos.StatusNoRoom, paxos.StatusUnknown, paxos.StatusOutOfWindow}
+	statuses := []paxos.Status{paxos.StatusDelivered, paxos.StatusOutOfWindow, paxos.StatusOld, paxos.StatusFenced}
 	for i, s := range statuses {
 		r.reply(learnerA, uint64(i+1), 1, s)
 	}
@@ -161,7 +161,7 @@ func TestLateAnswersChangeNothing(t *testing.T) {
 	r.step("one")
 	r.reply(learnerA, 1, 1, paxos.StatusDelivered)
 	r.reply(learnerB, 1, 1, paxos.StatusDelivered)
-	r.reply(learnerA, 1, 1, paxos.StatusUnknown)
+	r.reply(learnerA, 1, 1, paxos.StatusOld)
 	r.reply(learnerA, 0, 1, paxos.StatusDelivered)
 	r.reply(learnerA, 2, paxos.SessionSpan, paxos.StatusDelivered) // never submitted
 	r.step()
@@ -218,6 +218,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{func(c *Config) { c.Sessions = 0 }, "0 clients"},
 		{func(c *Config) { c.Sessions = paxos.MaxSessions + 1 }, "16385 clients"},
 		{func(c *Config) { c.MaxValue = paxos.MaxValue(rigMTU) + 1 }, "must fit one frame of 1500 bytes"},
+		{func(c *Config) { c.MaxValue, c.ClusterMax = 5001, 5000 }, "values of 5001 bytes, want at most 5000: that is max_value"},
+		{func(c *Config) { c.MaxValue, c.ClusterMax = 101, 100 }, "want at most 100"},
 		{func(c *Config) { c.MaxValue = -1 }, "values of -1 bytes"},
 		{func(c *Config) { c.Retry = 0 }, "retry after 0 ns"},
 		{func(c *Config) { c.Lease = 1e6 }, "a lease of 1000000 ns"},

@@ -28,6 +28,19 @@ func (c *Client) onBusy(m *paxos.Message) {
 	}
 }
 
+// onLeader turns to the proposer that leads as the learner in use says, once it says another than before. Only then: what it goes on
+// saying may be out of date, and the proposers know better. All that is unanswered is sent there at once: the one before may be gone.
+func (c *Client) onLeader(m *paxos.Message) {
+	if m.Leader == 0 || m.Leader == c.told || m.From != c.Learner() {
+		return
+	}
+	c.told = m.Leader
+	if c.turnTo(m.Leader) {
+		c.redirected, c.nextTurn = c.now, c.now+2*c.cfg.Retry
+		c.refusedAt, c.resendAt = c.now, c.now
+	}
+}
+
 // learn takes from an answer how long values take, and that a refusal before it is over.
 func (c *Client) learn(p *place, status paxos.Status) {
 	c.took += (c.now - p.submitted - c.took) / 8
@@ -60,6 +73,10 @@ func (c *Client) turnTo(leader paxos.NodeID) bool {
 
 func (c *Client) tick() {
 	c.register()
+	if c.watermark >= c.renewAt {
+		c.renew()
+	}
+	c.sendWaiting()
 	if c.now >= c.resendAt {
 		c.resendAt = never
 		if c.scan(c.refusedAt) {
@@ -75,7 +92,12 @@ func (c *Client) tick() {
 
 // onOK takes the learner's answer to a registration. Until the lease is to be renewed it need not be told again.
 func (c *Client) onOK(m *paxos.Message) {
-	if m.Flags&paxos.FlagClient != 0 && m.From == c.Learner() && !c.known {
+	if m.Flags&paxos.FlagClient == 0 || m.From != c.Learner() {
+		return
+	}
+	c.watermark = max(c.watermark, m.Low)
+	c.onLeader(m)
+	if !c.known {
 		c.known, c.nextHi = true, c.renewal
 	}
 }
@@ -97,28 +119,38 @@ func (c *Client) register() {
 	}
 }
 
-// Leave unregisters, for a shutdown in good order.
+// Leave closes the sessions, unless they are to be resumed, and unregisters, for a shutdown in good order.
 func (c *Client) Leave(out *paxos.Outbox) {
+	c.out = out
+	if !c.cfg.Keep {
+		c.close()
+	}
 	out.Send(paxos.KindDelete, c.cfg.Learners[c.learner]).Flags = paxos.FlagClient
 }
 
-// scan sends again what is unanswered and was sent last at until or before, a bounded number at once, and tells whether there is more.
+// scan sends again what is unanswered and was sent last at until or before, opens among it, a bounded number of frames at once, and
+// tells whether there is more.
 func (c *Client) scan(until paxos.Time) (more bool) {
 	const most = 512
 	n, worst := 0, 0
 	for s := range c.sessions {
 		e := &c.sessions[s]
-		if e.open == 0 {
+		if h := &e.hold; h.asking && h.asked <= until && n < most {
+			worst = max(worst, h.asks)
+			n++
+			c.sendOpen(e)
+		}
+		if e.open == 0 || e.generation == 0 {
 			continue
 		}
 		for q := e.oldest; q < e.next && n < most; q++ {
-			p := &e.ring[q%uint64(len(e.ring))]
-			if p.sequence == 0 || p.sent > until {
+			p := e.at(q)
+			if p.sequence == 0 || p.sent > until || p.waits || c.rests(p, until) {
 				continue
 			}
 			worst = max(worst, p.sends)
 			c.Counters.Retries++
-			n++
+			n += paxos.SubmitFrames(c.cfg.MTU, p.length)
 			c.send(e, p)
 		}
 	}
@@ -128,7 +160,7 @@ func (c *Client) scan(until paxos.Time) (more bool) {
 	if worst >= 3 && c.now-c.quietSince >= 3*c.cfg.Retry && c.now >= c.nextTurn {
 		c.turnAway()
 	}
-	return n == most
+	return n >= most
 }
 
 // turnAway tries others in turn: now the next proposer, now the next learner. Each gets time to answer.
@@ -141,7 +173,7 @@ func (c *Client) turnAway() {
 		c.Counters.Redirects++
 	} else if len(c.cfg.Learners) > 1 {
 		c.learner = (c.learner + 1) % len(c.cfg.Learners)
-		c.known, c.nextHi, c.renewal = false, c.now, c.now
+		c.known, c.nextHi, c.renewal, c.told = false, c.now, c.now, 0
 		c.Counters.Switches++
 	} else {
 		return
@@ -155,7 +187,9 @@ func (c *Client) Stopped() bool { return c.stopped }
 // Trouble says why nothing moves, for people; "" if something does, or nothing is unanswered.
 func (c *Client) Trouble(now paxos.Time) string {
 	switch {
-	case c.open == 0 || now-c.quietSince < 10*c.cfg.Retry:
+	case c.AllLost():
+		return c.Lost().Error()
+	case c.open+c.asking == 0 || now-c.quietSince < 10*c.cfg.Retry:
 		return ""
 	case c.lastReason != paxos.ReasonNone:
 		return "the proposer refuses: " + c.lastReason.String()

@@ -35,7 +35,20 @@ func rigConfig() Config {
 	}
 }
 
+// newRig has all sessions open, in generation 1, with nothing delivered.
 func newRig(t *testing.T, change func(*Config)) *rig {
+	t.Helper()
+	r := newUnopened(t, change)
+	r.step()
+	for i := range r.c.sessions {
+		r.session(i, paxos.StatusOpened, 1, 1)
+	}
+	r.step()
+	return r
+}
+
+// newUnopened has not said anything yet.
+func newUnopened(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, out: paxos.NewOutbox(), now: 1e9}
 	cfg := rigConfig()
@@ -112,12 +125,24 @@ func (r *rig) reply(from paxos.NodeID, first uint64, count uint32, status paxos.
 }
 
 func replyData(id paxos.ClientID, first uint64, count uint32, status paxos.Status) []byte {
-	b := make([]byte, 24) // PROTOCOL.md, Reply: client, first sequence, count, status
+	return replyOf(id, 1, first, count, status)
+}
+
+func replyOf(id paxos.ClientID, generation uint32, first uint64, count uint32, status paxos.Status) []byte {
+	b := make([]byte, 24) // PROTOCOL.md, Reply: client, first sequence, count, status, generation
 	binary.LittleEndian.PutUint64(b, uint64(id))
 	binary.LittleEndian.PutUint64(b[8:], first)
-	binary.LittleEndian.PutUint32(b[16:], count)
-	binary.LittleEndian.PutUint32(b[20:], uint32(status))
+	binary.LittleEndian.PutUint32(b[16:], count|uint32(status)<<16)
+	binary.LittleEndian.PutUint32(b[20:], generation)
 	return b
+}
+
+// session is told in the next step: the answer to the present attempt of a session.
+func (r *rig) session(s int, status paxos.Status, generation uint32, next uint64) {
+	e := &r.c.sessions[s]
+	r.in = append(r.in, paxos.Message{
+		Kind: paxos.KindSession, From: learnerA, Client: e.id, Hash: e.hold.token, Offset: uint32(status), Total: generation, Sequence: next,
+	})
 }
 
 // busy is told in the next step.

@@ -67,6 +67,15 @@ type Storage string
 // StorageMemory is the only storage of this version: an acceptor that restarts does not vote again.
 const StorageMemory Storage = "memory"
 
+// SlowLearner is what a leader does about learners that hold the cluster back.
+type SlowLearner string
+
+// SlowHold tells people and waits; SlowDrop no longer waits for them, and they take state from another learner.
+const (
+	SlowHold SlowLearner = "hold"
+	SlowDrop SlowLearner = "drop"
+)
+
 // Idle is what a loop does in a cycle without work.
 type Idle string
 
@@ -81,11 +90,12 @@ const (
 
 // Timing holds the periods and time limits of the protocol.
 type Timing struct {
-	Heartbeat     time.Duration // leader to everyone
+	Heartbeat     time.Duration // leader to everyone; acceptors answer
 	Retry         time.Duration // proposer: resend of a Prepare or an Accept without an answer
 	Lease         time.Duration // how long a learner's registration lives unless renewed
-	LeaderTimeout time.Duration // silence after which a leader is taken for gone
+	LeaderTimeout time.Duration // silence after which a leader is taken for gone, and stops itself; at least leastBeats heartbeats
 	ClientRetry   time.Duration // client: resend of a value without a reply
+	SlowAfter     time.Duration // leader: how long learners may hold it back before something is done about it (SlowLearner)
 }
 
 // Node is one member of the cluster.
@@ -110,24 +120,31 @@ func NewNode(id uint16, roles Roles) Node { return Node{ID: id, Roles: roles, Co
 
 // File is the configuration of one cluster, alike on all its machines.
 type File struct {
-	Name       string // for error messages: where it came from
-	Cluster    uint64 // frames of other clusters are dropped; never 0
-	Group      uint16 // many groups may share a NIC; never 0
-	Transport  Transport
-	Link       Link // TransportAFXDP only; LinkLayer says what is really used
-	Mode       Mode
-	EtherType  uint16
-	VLAN       uint16 // 0: untagged
-	UDPPort    uint16
-	MTU        int // largest payload of a frame in bytes; 0: what the interface has
-	Batch      Batch
-	Storage    Storage
-	Idle       Idle
-	Window     int64  // instances, a power of two
-	ValueBytes int64  // ring of values in bytes, a power of two
-	Verbosity  string // "", or one of quiet, error, info, debug
-	Timing     Timing
-	Nodes      []Node // in the order of the file
+	Name        string // for error messages: where it came from
+	Cluster     uint64 // frames of other clusters are dropped; never 0
+	Group       uint16 // many groups may share a NIC; never 0
+	Transport   Transport
+	Link        Link // TransportAFXDP only; LinkLayer says what is really used
+	Mode        Mode
+	EtherType   uint16
+	VLAN        uint16 // 0: untagged
+	UDPPort     uint16
+	MTU         int // largest payload of a frame in bytes; 0: what the interface has
+	Batch       Batch
+	Storage     Storage
+	Idle        Idle
+	Window      int64 // instances, a power of two
+	ValueBytes  int64 // ring of values in bytes, a power of two
+	MaxValue    int64 // largest value in bytes; 0: what fits a frame
+	SlowLearner SlowLearner
+	Sessions    int // client sessions that learners keep
+
+	// SessionIdle is after how many instances without use a session gives way where learners keep no more.
+	SessionIdle int64
+
+	Verbosity string // "", or one of quiet, error, info, debug
+	Timing    Timing
+	Nodes     []Node // in the order of the file
 
 	lines map[string]int // key -> line in the file
 	names map[confName]uint16
@@ -147,24 +164,29 @@ func New() *File {
 // defaults is what a file without any key means. The cluster id has no default.
 func defaults() *File {
 	return &File{
-		Name:       "cluster.toml",
-		Group:      1,
-		Transport:  TransportAFXDP,
-		Link:       LinkEthernet,
-		Mode:       ModeAuto,
-		EtherType:  0x88B5,
-		UDPPort:    7471,
-		Batch:      BatchInstance,
-		Storage:    StorageMemory,
-		Idle:       IdleAuto,
-		Window:     1 << 16,
-		ValueBytes: 1 << 26,
+		Name:        "cluster.toml",
+		Group:       1,
+		Transport:   TransportAFXDP,
+		Link:        LinkEthernet,
+		Mode:        ModeAuto,
+		EtherType:   0x88B5,
+		UDPPort:     7471,
+		Batch:       BatchInstance,
+		Storage:     StorageMemory,
+		Idle:        IdleAuto,
+		Window:      1 << 16,
+		ValueBytes:  1 << 26,
+		SlowLearner: SlowHold,
+		Sessions:    1 << 14,
+
+		SessionIdle: 1 << 20,
 		Timing: Timing{
 			Heartbeat:     time.Millisecond,
 			Retry:         10 * time.Millisecond,
 			Lease:         2 * time.Second,
-			LeaderTimeout: time.Second,
+			LeaderTimeout: 50 * time.Millisecond,
 			ClientRetry:   10 * time.Millisecond,
+			SlowAfter:     time.Second,
 		},
 	}
 }

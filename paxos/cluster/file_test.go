@@ -35,7 +35,9 @@ func TestEveryField(t *testing.T) {
 	f := New()
 	f.Group, f.Transport, f.Link, f.Mode, f.EtherType, f.VLAN = 9, TransportUDP, LinkUDP4, ModeCopy, 0x88B6, 12
 	f.UDPPort, f.MTU, f.Batch, f.Idle, f.Window, f.ValueBytes, f.Verbosity = 99, 1400, BatchFrame, IdleYield, 128, 1<<20, "debug"
-	f.Timing = Timing{2 * time.Millisecond, 3 * time.Millisecond, 4 * time.Second, 1500 * time.Millisecond, 70 * time.Millisecond}
+	f.Sessions, f.SessionIdle = 77, 4096
+	f.Timing = Timing{2 * time.Millisecond, 3 * time.Millisecond, 4 * time.Second, 1500 * time.Millisecond, 70 * time.Millisecond, 5 * time.Second}
+	f.MaxValue, f.SlowLearner = 50_000, SlowDrop
 	f.Nodes = []Node{
 		{ID: 5, Roles: Acceptor | Client, Interface: `wp"0\`, Queue: 3, MAC: mac(5), IP: netip.MustParseAddr("10.0.0.5"), Port: 7,
 			Core: 2, Host: "here", Idle: IdleSpin, Endpoint: "e"},

@@ -15,17 +15,20 @@ type span struct {
 
 // The ranges of the numbers in a file.
 var (
-	spanGroup      = span{lo: 1, hi: 0xFFFF}
-	spanEtherType  = span{lo: 0x0600, hi: 0xFFFF} // below lie the lengths of IEEE 802.3
-	spanVLAN       = span{lo: 0, hi: 4094}
-	spanPort       = span{lo: 1, hi: 0xFFFF}
-	spanMTU        = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
-	spanWindow     = span{lo: 1 << 6, hi: 1 << 24}
-	spanValueBytes = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
-	spanID         = span{lo: 1, hi: MaxNodes - 1}
-	spanQueue      = span{lo: 0, hi: 1023}
-	spanCore       = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
-	spanTiming     = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
+	spanGroup       = span{lo: 1, hi: 0xFFFF}
+	spanEtherType   = span{lo: 0x0600, hi: 0xFFFF} // below lie the lengths of IEEE 802.3
+	spanVLAN        = span{lo: 0, hi: 4094}
+	spanPort        = span{lo: 1, hi: 0xFFFF}
+	spanMTU         = span{lo: 128, hi: 65507, zero: true} // a message with a small value; what UDP carries
+	spanWindow      = span{lo: 1 << 6, hi: 1 << 24}
+	spanValueBytes  = span{lo: 1 << 16, hi: 1 << 36} // at least one value of 64 KiB
+	spanMaxValue    = span{lo: 1, hi: 1 << 16, zero: true}
+	spanSessions    = span{lo: 1, hi: 1 << 14}
+	spanID          = span{lo: 1, hi: MaxNodes - 1}
+	spanSessionIdle = span{lo: 16, hi: 1 << 40}
+	spanQueue       = span{lo: 0, hi: 1023}
+	spanCore        = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
+	spanTiming      = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
 )
 
 // takenEtherTypes would be stolen from the kernel by our steering: no SSH, no ARP.
@@ -70,6 +73,7 @@ var (
 	modes       = []Mode{ModeAuto, ModeZeroCopy, ModeCopy}
 	batches     = []Batch{BatchInstance, BatchFrame, BatchOff}
 	idles       = []Idle{IdleAuto, IdleSpin, IdleYield, IdleBackoff, IdleBlock}
+	slows       = []SlowLearner{SlowHold, SlowDrop}
 	verbosities = []string{"quiet", "error", "info", "debug"}
 )
 
@@ -126,6 +130,7 @@ func (f *File) checkWords() error {
 		{"batch", checkWord("batch", f.Batch, batches)},
 		{"storage", checkWord("storage", f.Storage, []Storage{StorageMemory})},
 		{"idle", checkWord("idle", f.Idle, idles)},
+		{"slow_learner", checkWord("slow_learner", f.SlowLearner, slows)},
 		{"verbosity", verbosity},
 	})
 }
@@ -143,7 +148,24 @@ func (f *File) checkNumbers() error {
 		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
 		{"window", checkPowerOfTwo("window", f.Window, spanWindow)},
 		{"value_bytes", checkPowerOfTwo("value_bytes", f.ValueBytes, spanValueBytes)},
+		{"max_value", spanMaxValue.check("max_value", f.MaxValue)},
+		{"value_bytes", f.checkRing()},
+		{"sessions", spanSessions.check("sessions", int64(f.Sessions))},
+		{"session_idle", spanSessionIdle.check("session_idle", f.SessionIdle)},
 	})
+}
+
+// checkRing holds rings of values to a size that takes several of the largest.
+func (f *File) checkRing() error {
+	const valueHeader = 24 // of paxos/PROTOCOL.md
+	least := int64(1)
+	for least < 4*(f.MaxValue+valueHeader) {
+		least *= 2
+	}
+	if f.ValueBytes < least {
+		return fmt.Errorf("value_bytes %d is too little for values of %d bytes (max_value): write at least %d", f.ValueBytes, f.MaxValue, least)
+	}
+	return nil
 }
 
 func checkPowerOfTwo(key string, v int64, s span) error {
@@ -164,7 +186,7 @@ func checkPowerOfTwo(key string, v int64, s span) error {
 func (t *Timing) fields() []timingField {
 	return []timingField{
 		{"heartbeat", &t.Heartbeat}, {"retry", &t.Retry}, {"lease", &t.Lease},
-		{"leader_timeout", &t.LeaderTimeout}, {"client_retry", &t.ClientRetry},
+		{"leader_timeout", &t.LeaderTimeout}, {"client_retry", &t.ClientRetry}, {"slow_after", &t.SlowAfter},
 	}
 }
 
@@ -173,15 +195,18 @@ type timingField struct {
 	d   *time.Duration
 }
 
+// leastBeats is how many heartbeats a leader timeout has room for at least.
+const leastBeats = 3
+
 func (f *File) checkTiming() error {
 	for _, field := range f.Timing.fields() {
 		if d := int64(*field.d); d < spanTiming.lo || d > spanTiming.hi {
 			return f.fault("timing."+field.key, "%s %s is out of range: write 10us to 1h", field.key, *field.d)
 		}
 	}
-	if f.Timing.LeaderTimeout <= f.Timing.Heartbeat {
-		return f.fault("timing.leader_timeout", "leader_timeout %s is not longer than heartbeat %s: "+
-			"every leader would be taken for gone, write several heartbeats", f.Timing.LeaderTimeout, f.Timing.Heartbeat)
+	if least := leastBeats * f.Timing.Heartbeat; f.Timing.LeaderTimeout < least {
+		return f.fault("timing.leader_timeout", "leader_timeout %s is shorter than %d heartbeats of %s: "+
+			"a leader would be taken for gone for one lost frame, write at least %s, or a shorter heartbeat", f.Timing.LeaderTimeout, leastBeats, f.Timing.Heartbeat, least)
 	}
 	return nil
 }

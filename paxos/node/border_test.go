@@ -34,6 +34,7 @@ var ways = []struct {
 	{paxos.KindRefused, 0, roleList("a"), roleList("p")},
 	{paxos.KindCheckpointAsk, 0, roleList("l"), roleList("l")},
 	{paxos.KindCheckpointPage, 0, roleList("l"), roleList("l")},
+	{paxos.KindSession, 0, roleList("l"), roleList("c")},
 }
 
 func roleList(letters string) (roles []paxos.Role) {

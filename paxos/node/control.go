@@ -5,26 +5,42 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
-// The control socket: a Unix socket that takes one line and answers with one JSON object. A line is the name of a request.
+// The control socket: a Unix socket that takes one line and answers with one JSON object. A line is the name of a request and words that
+// say more, with blanks between them. What goes wrong is answered as {"error": "…"}.
 
 // controlBound is how long either side waits for the other.
 const controlBound = 20 * time.Second
+
+// Answer answers a request; words are what came behind its name.
+type Answer func(words []string) (any, error)
+
+// NoWords is an answer to a request that takes none.
+func NoWords(f func() (any, error)) Answer {
+	return func(words []string) (any, error) {
+		if len(words) > 0 {
+			return nil, fmt.Errorf("this request takes no words, and got %q", strings.Join(words, " "))
+		}
+		return f()
+	}
+}
 
 // Control answers requests on a Unix socket until closed.
 type Control struct {
 	listener net.Listener
 	path     string
-	answers  map[string]func() (any, error)
+	answers  map[string]Answer
 }
 
 // ListenControl opens the socket at path, in place of one that a dead process left, and answers each request with its function.
-func ListenControl(path string, answers map[string]func() (any, error)) (*Control, error) {
+func ListenControl(path string, answers map[string]Answer) (*Control, error) {
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("control socket %s: another process answers there: end it, or name another path with --control", path)
@@ -69,11 +85,13 @@ func (c *Control) answer(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	name := strings.TrimSpace(line)
+	words := append(strings.Fields(line), "")
+	name := words[0]
 	var reply any
 	if f, ok := c.answers[name]; !ok {
-		reply = map[string]string{"error": fmt.Sprintf("unknown request %q", name)}
-	} else if reply, err = f(); err != nil {
+		known := strings.Join(slices.Sorted(maps.Keys(c.answers)), ", ")
+		reply = map[string]string{"error": fmt.Sprintf("unknown request %q: choose from %s", name, known)}
+	} else if reply, err = f(words[1 : len(words)-1]); err != nil {
 		reply = map[string]string{"error": err.Error()}
 	}
 	_ = json.NewEncoder(conn).Encode(reply) // who does not wait for the answer gets none

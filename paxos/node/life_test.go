@@ -175,12 +175,16 @@ func TestRoundKeeper(t *testing.T) {
 	p := s.role.(*paxos.Proposer)
 	go k.run()
 	defer close(k.asked)
-	useUp := func() { // a higher ballot than all rounds that were granted makes the next phase 1 want more
-		p.GrantRounds(1, 1)
-		r.now += 10e9
-		r.node.stepSeat(r.now, s)
+	wait := func() { // long enough to ask the acceptors; after such a gap it gives the leader some grace first
+		for range 2 {
+			r.now += 10e9
+			r.node.stepSeat(r.now, s)
+			r.now += 2 * int64(r.spec.File.Timing.Heartbeat)
+			r.node.stepSeat(r.now, s)
+		}
 	}
-	useUp()
+	p.GrantRounds(1, 1) // there are none
+	wait()
 	if _, want := p.WantRounds(); !want {
 		t.Fatal("a proposer without rounds wants none")
 	}
@@ -189,9 +193,8 @@ func TestRoundKeeper(t *testing.T) {
 		_, want := p.WantRounds()
 		return !want
 	})
-	r.now += 10e9
-	r.node.stepSeat(r.now, s)
-	if got := r.kindsAfterFlush("a")[paxos.KindPrepare]; got == 0 {
+	wait()
+	if got := r.kindsAfterFlush("a")[paxos.KindProbe]; got == 0 {
 		t.Error("with rounds it does not try to lead")
 	}
 }
@@ -226,6 +229,7 @@ func TestRoundKeeperFails(t *testing.T) {
 	p.GrantRounds(1, 1)
 	out := paxos.NewOutbox()
 	p.Tick(1e12, out)
+	p.Tick(1e12+2e6, out)
 	sizes, n := UsualSizes(), &Node{rounds: k}
 	s := newSeat(4, 0, paxos.RoleProposer, p, &sizes)
 	s.state = state
@@ -259,13 +263,14 @@ func TestRoundKeeperFails(t *testing.T) {
 // The control socket answers several at once, refuses what it does not know, and replaces what a dead process left, not what a living one has.
 func TestControl(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	answers := map[string]func() (any, error){
-		"number": func() (any, error) { return 7, nil },
-		"fault":  func() (any, error) { return nil, errors.New("it broke") },
-		"slow": func() (any, error) {
+	answers := map[string]Answer{
+		"number": NoWords(func() (any, error) { return 7, nil }),
+		"fault":  NoWords(func() (any, error) { return nil, errors.New("it broke") }),
+		"words":  func(words []string) (any, error) { return len(words), nil },
+		"slow": NoWords(func() (any, error) {
 			time.Sleep(50 * time.Millisecond)
 			return "done", nil
-		},
+		}),
 	}
 	c, err := ListenControl(path, answers)
 	if err != nil {
@@ -288,7 +293,14 @@ func TestControl(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	for request, want := range map[string]string{"nonsense": `unknown request "nonsense"`, "fault": "it broke"} {
+	var words int
+	if err := Ask(path, " words  one two ", &words); err != nil || words != 2 {
+		t.Errorf("words: %d, %v", words, err)
+	}
+	for request, want := range map[string]string{
+		"nonsense 1": `unknown request "nonsense": choose from fault, number, slow, words`, "fault": "it broke", "": `unknown request ""`,
+		"number 7": `takes no words, and got "7"`,
+	} {
 		if err := Ask(path, request, new(int)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", request, err)
 		}
@@ -328,5 +340,23 @@ func stale(t *testing.T, path string) {
 	l.Close()
 	if _, err := os.Stat(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A value of so many frames to so many nodes that no step could send it is refused at start.
+func TestValuesOfTooManyFrames(t *testing.T) {
+	f := rigFile(t)
+	f.MaxValue = paxos.MaxValueBytes
+	if err := checkMTU(f, 1472); err != nil {
+		t.Error(err)
+	}
+	for len(f.Learners()) < 10 {
+		f.Nodes = append(f.Nodes, cluster.NewNode(uint16(30+len(f.Nodes)), cluster.Learner))
+	}
+	if err := checkMTU(f, 256); err == nil || !strings.Contains(err.Error(), "max_value 65536 is 513 frames of 256 bytes") {
+		t.Errorf("error %v", err)
+	}
+	if f.MaxValue = 10_000; checkMTU(f, 256) != nil {
+		t.Error("79 frames to a few nodes are refused")
 	}
 }

@@ -68,6 +68,12 @@ func checkMTU(f *cluster.File, mtu int) error {
 	if least := int64(4 * mtu); f.ValueBytes < least {
 		return fmt.Errorf("%s: value_bytes is %d, which is too little for frames of %d bytes: want at least %d", f.Name, f.ValueBytes, mtu, least)
 	}
+	// A leader sends all fragments of a value to all acceptors and learners in one step.
+	all := len(f.Acceptors()) + len(f.Learners())
+	if n := paxos.AcceptFrames(mtu, int(f.MaxValue)); n*all > paxos.OutboxSize/2 {
+		return fmt.Errorf("%s: a value of max_value %d is %d frames of %d bytes, to each of %d acceptors and learners: more than the %d that a step may "+
+			"send, lower max_value or raise mtu", f.Name, f.MaxValue, n, mtu, all, paxos.OutboxSize/2)
+	}
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Bounds of what a proposer has in flight, so that a burst of one round trip fits the rings of those who get it.
 const (
-	inFlightInstances = 512  // each as large as a frame
+	inFlightInstances = 512  // each as large as a frame; a larger value counts as its frames
 	inFlightFrame     = 2048 // several share a frame
 	inFlightOff       = 256  // a frame each
 )
@@ -46,7 +46,7 @@ func (n *Node) acceptor(c *Config, id uint16, s *cluster.State) (role, error) {
 	}
 	return acceptorRole{paxos.NewAcceptor(paxos.AcceptorConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: n.mtu,
-		Aggregate: f.Batch != cluster.BatchOff, Amnesia: amnesia,
+		MaxValue: int(f.MaxValue), Aggregate: f.Batch != cluster.BatchOff, Amnesia: amnesia,
 	})}, nil
 }
 
@@ -54,6 +54,7 @@ func (n *Node) proposer(c *Config, id uint16, s *cluster.State) (role, error) {
 	f := c.File
 	pc := paxos.ProposerConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: c.Sizes.ProposerBytes, QueueBytes: c.Sizes.Queue, MTU: n.mtu,
+		MaxValue: int(f.MaxValue), SlowAfter: int64(f.Timing.SlowAfter), DropSlow: f.SlowLearner == cluster.SlowDrop,
 		Heartbeat: int64(f.Timing.Heartbeat), Retry: int64(f.Timing.Retry), LeaderTimeout: int64(f.Timing.LeaderTimeout),
 		Lease: int64(f.Timing.Lease), Seed: c.Draw(),
 	}
@@ -79,7 +80,9 @@ func (n *Node) learner(c *Config, id uint16) role {
 	f := c.File
 	lc := paxos.LearnerConfig{
 		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: n.mtu,
-		Lease: int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: c.Draw(),
+		MaxValue: int(f.MaxValue),
+		Lease:    int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: c.Draw(),
+		Sessions: f.Sessions, SessionIdle: paxos.Instance(f.SessionIdle),
 	}
 	if deliver := c.Deliver; deliver != nil {
 		lc.Deliver = func(d *paxos.Delivery) { deliver(paxos.NodeID(id), d) }
@@ -99,12 +102,17 @@ func (n *Node) client(c *Config, id uint16) (role, error) {
 			return nil, err
 		}
 	}
+	resume := spec.Resume
+	if len(n.clients) > 0 {
+		resume = nil // the first client node has them
+	}
 	n.preferLocal(m.Proposers, spec.Proposer)
 	n.preferLocal(m.Learners, 0)
 	r, err := client.New(client.Config{
 		Node: paxos.NodeID(id), Proposers: m.Proposers, Learners: m.Learners, Sessions: spec.Sessions, Outstanding: spec.Outstanding,
-		MaxValue: spec.MaxValue, MTU: n.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
+		MaxValue: spec.MaxValue, ClusterMax: int(f.MaxValue), MTU: n.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
 		Lease: int64(f.Timing.Lease), Seed: c.Draw(), Done: spec.Source.Done,
+		SessionIdle: paxos.Instance(f.SessionIdle), Resume: resume, TakeOver: spec.TakeOver, Reopen: spec.Reopen, Keep: spec.Keep,
 	}, c.Now)
 	if err != nil {
 		return nil, err

@@ -107,6 +107,7 @@ func init() {
 		{paxos.KindProbed, setOf(a), setOf(p)},
 		{paxos.KindHandover, setOf(p), setOf(p)},
 		{paxos.KindSubmitPart, setOf(c), setOf(p)},
+		{paxos.KindSession, setOf(l), setOf(c)},
 	} {
 		senders[row.kind], takers[row.kind] = row.from, row.to
 	}

@@ -6,6 +6,7 @@ import (
 	"wirepaxos/dataplane"
 	"wirepaxos/dataplane/mem"
 	"wirepaxos/paxos"
+	"wirepaxos/paxos/client"
 	"wirepaxos/paxos/cluster"
 )
 
@@ -37,6 +38,10 @@ type ClientSpec struct {
 	MaxValue    int
 	Proposer    uint16 // tried first; 0: one on this loop, else the first
 	Source      Source
+
+	// As in client.Config. Sessions are resumed by the first client node of the process.
+	Resume                 []client.SessionID
+	TakeOver, Reopen, Keep bool
 }
 
 // MTU is the payload of a frame of the file's cluster where no port says otherwise.

@@ -43,39 +43,63 @@ type PortStatus struct {
 
 // AcceptorStatus is an acceptor's.
 type AcceptorStatus struct {
-	ID       paxos.NodeID           `json:"id"`
-	Promised string                 `json:"promised"`
-	Low      paxos.Instance         `json:"low"`
-	High     paxos.Instance         `json:"high"`
-	Learners int                    `json:"learners"`
-	Votes    bool                   `json:"votes"` // false: it restarted and storage "memory" lost its promises
-	Counters paxos.AcceptorCounters `json:"counters"`
+	ID        paxos.NodeID           `json:"id"`
+	Promised  string                 `json:"promised"`
+	Low       paxos.Instance         `json:"low"`
+	High      paxos.Instance         `json:"high"`
+	Hears     string                 `json:"hears"`   // the ballot of the leader that it heard last; "0.0": none
+	HeardS    float64                `json:"heard_s"` // how long ago
+	Learners  int                    `json:"learners"`
+	Votes     bool                   `json:"votes"` // false: it restarted and storage "memory" lost its promises
+	Fragments paxos.FragmentCounters `json:"fragments"`
+	Counters  paxos.AcceptorCounters `json:"counters"`
 }
 
 // ProposerStatus is a proposer's.
 type ProposerStatus struct {
-	ID       paxos.NodeID           `json:"id"`
-	Leads    bool                   `json:"leads"`
-	Leader   paxos.NodeID           `json:"leader"` // as far as it knows; 0: nobody
-	Ballot   string                 `json:"ballot"`
-	Low      paxos.Instance         `json:"low"`
-	Chosen   paxos.Instance         `json:"chosen_below"`
-	Next     paxos.Instance         `json:"next"`
-	Stopped  bool                   `json:"stopped"`
-	Counters paxos.ProposerCounters `json:"counters"`
+	ID        paxos.NodeID           `json:"id"`
+	Leads     bool                   `json:"leads"`
+	Leader    paxos.NodeID           `json:"leader"` // as far as it knows; 0: nobody
+	Ballot    string                 `json:"ballot"`
+	Low       paxos.Instance         `json:"low"`
+	Chosen    paxos.Instance         `json:"chosen_below"`
+	Next      paxos.Instance         `json:"next"`
+	Stopped   bool                   `json:"stopped"`
+	Slow      paxos.NodeID           `json:"slow,omitempty"`   // learner that holds this leader back
+	LetGo     []paxos.NodeID         `json:"let_go,omitempty"` // learners that were too slow and do not count until they have caught up
+	Submitted paxos.FragmentCounters `json:"submitted_fragments"`
+	Fetched   paxos.FragmentCounters `json:"fetched_fragments"`
+	Counters  paxos.ProposerCounters `json:"counters"`
+
+	SinceS     float64            `json:"since_s"` // for how long Leader has led, or nobody has
+	Cause      string             `json:"cause"`   // why, in a word: paxos.Cause
+	Why        string             `json:"why"`     // and in a sentence
+	HandoverTo paxos.NodeID       `json:"handover_to,omitempty"`
+	Changes    []LeadershipChange `json:"changes,omitempty"` // of who leads, the latest last
+	Causes     map[string]uint64  `json:"causes,omitempty"`  // how often each had something to do with one
+}
+
+// LeadershipChange is a change of who leads, as a proposer saw it.
+type LeadershipChange struct {
+	Leader paxos.NodeID `json:"leader"` // 0: nobody
+	Ballot string       `json:"ballot"`
+	AgoS   float64      `json:"ago_s"`
+	Cause  string       `json:"cause"`
+	Why    string       `json:"why"`
 }
 
 // LearnerStatus is a learner's. Two learners with the same watermark have the same delivered and hash.
 type LearnerStatus struct {
-	ID        paxos.NodeID          `json:"id"`
-	Watermark paxos.Instance        `json:"watermark"`
-	High      paxos.Instance        `json:"high"`
-	Delivered uint64                `json:"delivered"`
-	Hash      uint64                `json:"hash"`
-	Sessions  int                   `json:"sessions"`
-	Behind    bool                  `json:"behind"` // takes state from another learner
-	Stuck     bool                  `json:"stuck"`  // none has it
-	Counters  paxos.LearnerCounters `json:"counters"`
+	ID        paxos.NodeID           `json:"id"`
+	Watermark paxos.Instance         `json:"watermark"`
+	High      paxos.Instance         `json:"high"`
+	Delivered uint64                 `json:"delivered"`
+	Hash      uint64                 `json:"hash"`
+	Sessions  int                    `json:"sessions"`
+	Behind    bool                   `json:"behind"` // takes state from another learner
+	Stuck     bool                   `json:"stuck"`  // none has it
+	Fragments paxos.FragmentCounters `json:"fragments"`
+	Counters  paxos.LearnerCounters  `json:"counters"`
 }
 
 // ClientStatus is a client's.
@@ -129,6 +153,7 @@ const statsTries = 5
 
 // read runs on the loop.
 func (p *Process) read(s *Status) {
+	now := dataplane.Now()
 	s.Border = p.node.Counters
 	for _, l := range p.node.ports {
 		if r, ok := l.port.(refresher); ok {
@@ -141,34 +166,54 @@ func (p *Process) read(s *Status) {
 		case acceptorRole:
 			s.Acceptors = append(s.Acceptors, AcceptorStatus{
 				ID: seat.node, Promised: r.Promised().String(), Low: r.Low(), High: r.High(), Learners: r.Learners(), Votes: !r.Amnesia(),
-				Counters: r.Counters,
+				Hears: r.Heard().String(), HeardS: heardSeconds(r, now), Fragments: r.Fragments(), Counters: r.Counters,
 			})
 		case *paxos.Proposer:
-			b, leads := r.Leading()
-			s.Proposers = append(s.Proposers, ProposerStatus{
-				ID: seat.node, Leads: leads, Leader: r.Leader(), Ballot: b.String(), Low: r.Low(), Chosen: r.ChosenBelow(), Next: r.Next(),
-				Stopped: r.Stopped(), Counters: r.Counters,
-			})
+			s.Proposers = append(s.Proposers, proposerStatus(seat.node, r, now, p.letGo(r)))
+			s.Trouble = append(s.Trouble, proposerTrouble(seat.node, r, now)...)
+			s.Trouble = append(s.Trouble, slowTrouble(r, p.letGo(r))...)
 		case *paxos.Learner:
 			watermark, values, hash := r.Delivered()
 			s.Learners = append(s.Learners, LearnerStatus{
 				ID: seat.node, Watermark: watermark, High: r.High(), Delivered: values, Hash: hash, Sessions: r.Sessions(),
-				Behind: r.Behind(), Stuck: r.Stuck(), Counters: r.Counters,
+				Behind: r.Behind(), Stuck: r.Stuck(), Fragments: r.Fragments(), Counters: r.Counters,
 			})
 		case *clientRole:
 			s.Clients = append(s.Clients, ClientStatus{
 				ID: seat.node, Proposer: r.Proposer(), Learner: r.Learner(), Stopped: r.Stopped(), Counters: r.Counters,
 			})
-			if trouble := r.Trouble(dataplane.Now()); trouble != "" {
+			if trouble := r.Trouble(now); trouble != "" {
 				s.Trouble = append(s.Trouble, trouble)
 			}
 		}
 	}
 	s.Trouble = append(s.Trouble, portTrouble(s.Ports)...)
+	s.Trouble = append(s.Trouble, borderTrouble(&s.Border)...)
 	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
 		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
 			"gave it to another machine", s.Core, gap/1e6))
 	}
+}
+
+// slowTrouble says which learners hold a leader back, or did.
+func slowTrouble(r *paxos.Proposer, letGo []paxos.NodeID) (trouble []string) {
+	if slow, behind := r.Slow(); slow != 0 {
+		trouble = append(trouble, fmt.Sprintf("learner %d holds the cluster back: %d instances behind", slow, behind))
+	}
+	for _, id := range letGo {
+		trouble = append(trouble, fmt.Sprintf("learner %d was let go, too slow for the others: it does not count until it has caught up", id))
+	}
+	return trouble
+}
+
+// letGo are the learners that a leader no longer waits for.
+func (p *Process) letGo(r *paxos.Proposer) (ids []paxos.NodeID) {
+	for _, n := range p.spec.File.Learners() {
+		if r.WasLetGo(paxos.NodeID(n.ID)) {
+			ids = append(ids, paxos.NodeID(n.ID))
+		}
+	}
+	return ids
 }
 
 // longGapNs is a gap between two cycles that people should know of.

@@ -43,6 +43,7 @@ func newPlan(seed uint64, p *Profile) *plan {
 		file: &cluster.File{
 			Name: "simulated", Cluster: r.next() | 1, Group: 1, Transport: cluster.TransportMem, Link: cluster.LinkEthernet, Mode: cluster.ModeAuto,
 			EtherType: 0x88B5, UDPPort: 7471, Storage: cluster.StorageMemory, Idle: cluster.IdleBlock,
+			SlowLearner: of(&r, cluster.SlowHold, cluster.SlowDrop), Sessions: 256, SessionIdle: 1 << 20,
 		},
 		runNs: r.between(p.runNs[0], p.runNs[1]),
 	}
@@ -89,7 +90,8 @@ func (c *plan) drawTimers(r *random) {
 	retry := of(r, 2*ms, 5*ms, 10*ms)
 	c.file.Timing = cluster.Timing{
 		Heartbeat: time.Duration(beat), Retry: time.Duration(retry), Lease: time.Duration(r.between(100*ms, 600*ms)),
-		LeaderTimeout: time.Duration(max(r.between(10*ms, 80*ms), 4*beat)), ClientRetry: time.Duration(of(r, 5*ms, 10*ms, 20*ms)),
+		LeaderTimeout: time.Duration(max(r.between(10*ms, 80*ms), 4*beat)), SlowAfter: time.Duration(of(r, 50*ms, 200*ms, 1*s)),
+		ClientRetry: time.Duration(of(r, 5*ms, 10*ms, 20*ms)),
 	}
 	c.delayNs, c.jitterNs = r.between(2*us, 200*us), r.between(0, 200*us)
 	c.turnNs, c.workNs = r.between(200, 2000), r.between(50, 500)
@@ -159,7 +161,7 @@ func (c *plan) place(n counts, l layout) {
 func (c *plan) idle() {
 	c.steady()
 	c.file.Timing = cluster.Timing{
-		Heartbeat: 100 * time.Millisecond, Retry: 100 * time.Millisecond, Lease: 4 * time.Second, LeaderTimeout: time.Second,
+		Heartbeat: 100 * time.Millisecond, Retry: 100 * time.Millisecond, Lease: 4 * time.Second, LeaderTimeout: time.Second, SlowAfter: time.Second,
 		ClientRetry: 100 * time.Millisecond,
 	}
 	c.sessions, c.outstanding, c.paceNs = 1, 1, 60*s
@@ -176,7 +178,7 @@ func (c *plan) steady() {
 	c.file.Nodes, c.file.MTU, c.file.Batch, c.file.Window, c.file.ValueBytes = nil, 1472, cluster.BatchInstance, 4096, 1<<20
 	c.place(counts{acceptors: 3, proposers: 2, learners: 2, clients: 1}, apart)
 	c.file.Timing = cluster.Timing{
-		Heartbeat: time.Millisecond, Retry: 10 * time.Millisecond, Lease: 2 * time.Second, LeaderTimeout: 100 * time.Millisecond,
+		Heartbeat: time.Millisecond, Retry: 10 * time.Millisecond, Lease: 2 * time.Second, LeaderTimeout: 100 * time.Millisecond, SlowAfter: time.Second,
 		ClientRetry: 10 * time.Millisecond,
 	}
 	c.queue, c.sizes = 4096, node.Sizes{Inbox: 1 << 12, Outbox: 1 << 12, Arena: 1 << 18, Queue: 1 << 18, ProposerBytes: 1 << 18, Rounds: 64}

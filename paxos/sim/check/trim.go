@@ -2,8 +2,8 @@ package check
 
 import "wirepaxos/paxos"
 
-// trim holds proposers to the low watermark: nothing is called trimmed that a learner has not delivered, unless that learner's lease ran out or
-// it took its leave. A learner's word is the watermark that it reports in Hi.
+// trim holds proposers to the low watermark: nothing is called trimmed that a learner has not delivered, unless that learner's lease ran out, it
+// was let go for being slow, or it took its leave. A learner's word is the watermark that it reports in Hi.
 type trim struct {
 	suite    *Suite
 	learners []paxos.NodeID
@@ -14,9 +14,9 @@ type trim struct {
 
 func newTrim(s *Suite, c Cluster) *trim { return &trim{suite: s, learners: c.Members.Learners} }
 
-// OnEvent hears of leases that ended.
+// OnEvent hears of leases that ended and of learners that were let go.
 func (c *trim) OnEvent(a *Actor, e *paxos.Event) {
-	if e.Kind == paxos.EventLeaseExpired && a.Role == paxos.RoleProposer {
+	if (e.Kind == paxos.EventLeaseExpired || e.Kind == paxos.EventLetGo) && a.Role == paxos.RoleProposer {
 		c.let[e.Node] = true
 	}
 }
