@@ -101,6 +101,13 @@ func (c *plan) drawLoad(r *random) {
 	c.sessions, c.outstanding = int(r.between(1, 3)), int(of(r, int64(1), 2, 4, 8))
 	c.paceNs = of(r, 2*ms, 4*ms, 8*ms)
 	c.maxValue = min(of(r, 16, 64, 400, paxos.MaxValue(c.file.MTU)), paxos.MaxValue(c.file.MTU))
+	if r.percent(20) { // in fragments
+		c.file.MaxValue = of(r, int64(2000), 6000)
+		c.maxValue, c.outstanding = int(c.file.MaxValue), min(c.outstanding, 2)
+		c.sizes.Queue = max(c.sizes.Queue, 3*c.maxValue)
+		c.sizes.ProposerBytes = max(c.sizes.ProposerBytes, 1<<15)
+		c.file.ValueBytes = max(c.file.ValueBytes, 1<<17)
+	}
 	c.keys = r.between(2, 8)
 }
 
@@ -183,7 +190,7 @@ func (c *plan) steady() {
 	}
 	c.queue, c.sizes = 4096, node.Sizes{Inbox: 1 << 12, Outbox: 1 << 12, Arena: 1 << 18, Queue: 1 << 18, ProposerBytes: 1 << 18, Rounds: 64}
 	c.delayNs, c.jitterNs, c.turnNs, c.workNs = 10*us, 10*us, 1000, 100
-	c.maxValue, c.keys = 16, 1
+	c.maxValue, c.keys, c.file.MaxValue = 16, 1, 0
 }
 
 // String says what was drawn, on one line.
