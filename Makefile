@@ -3,6 +3,7 @@
 GO       ?= go
 FUZZTIME ?= 10s
 DURATION ?= 5s
+SEEDS    ?= 2000
 
 BINARY := bin/wirepaxos
 
@@ -33,6 +34,10 @@ lint: ## gofmt, vet, the linter that is installed, and this project's own rules
 	elif command -v staticcheck >/dev/null; then echo staticcheck ./...; staticcheck ./...; \
 	else echo "skipped: neither golangci-lint nor staticcheck is on PATH or in GOPATH/bin"; fi
 	$(GO) run ./tools/lint
+
+.PHONY: sim
+sim: build ## SEEDS (2000) simulated clusters under every fault, held to what consensus promises
+	$(BINARY) sim --profile chaos --seeds $(SEEDS)
 
 # One fuzz target at a time is what the go command can do.
 .PHONY: fuzz

@@ -283,3 +283,35 @@ func BenchmarkEmptyCycle(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// A driver with a clock of its own takes turns; the loop counts them and gives the task that clock.
+func TestTurn(t *testing.T) {
+	task := &turnTask{work: []int{3, 0, 2}}
+	l, err := NewLoop(LoopConfig{Name: "turns", Core: NoCore}, task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range task.work {
+		if got := l.Turn(int64(100 * i)); got != want || task.now != int64(100*i) {
+			t.Errorf("turn %d: work %d at %d, want %d at %d", i, got, task.now, want, 100*i)
+		}
+	}
+	if l.stats.Cycles != 3 || l.stats.BusyCycles != 2 || l.stats.Work != 5 {
+		t.Errorf("counted %+v", l.stats)
+	}
+}
+
+// turnTask does a given amount of work in each cycle.
+type turnTask struct {
+	work  []int
+	turns int
+	now   int64
+}
+
+func (t *turnTask) Cycle(now int64) int {
+	t.turns++
+	t.now = now
+	return t.work[t.turns-1]
+}
+
+func (t *turnTask) Deadline() int64 { return 0 }

@@ -104,6 +104,7 @@ type Proposer struct {
 	progressAt Time
 	pressed    uint64 // accepts refused for want of room
 
+	cramped  bool     // a recovered value found no room: win back more when the next step begins
 	giveUp   Time     // when an election, or a recovery, that does not get on is given up
 	full     Instance // the low watermark when an acceptor was last reported full, plus 1
 	again    Time     // when a gap that a learner tells of may begin phase 1 anew
@@ -245,8 +246,12 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 // begin makes room: no message shows a value of ours any more. It also notes for how long our loop did not step.
 func (p *Proposer) begin(now Time) {
 	p.gap, p.stepped = now-p.stepped, now
-	if p.values.crowded() {
+	if p.values.crowded() || p.cramped {
 		p.reclaim()
+	}
+	if p.cramped {
+		p.cramped = false
+		p.compact()
 	}
 	p.values.settle()
 }
@@ -293,7 +298,7 @@ func (p *Proposer) tickLeading(now Time, out *Outbox) {
 		}
 		p.beat(now, out)
 	}
-	if p.recover < p.reported || p.fetches > 0 {
+	if p.recovering() {
 		if now >= p.giveUp {
 			// Those who hold a value that was reported do not give it. It may not have been chosen; another quorum will tell.
 			p.prepare(now, reason{cause: CauseRecovery, lasted: recoveryRetries * p.cfg.Retry}, out)
