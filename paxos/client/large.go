@@ -37,12 +37,12 @@ func (c *Client) sendLarge(e *session, p *place) {
 		p.waits = false
 		c.large.waiting--
 	}
-	p.sends++
 	v := paxos.Value{
 		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Generation: e.generation, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
 	}
 	paxos.PutValue(batch, 0, &v)
-	c.out.SendParts(c.Proposer(), c.cfg.MTU, &v, batch)
+	c.out.SendParts(c.Proposer(), c.cfg.MTU, &v, batch, p.sends)
+	p.sends++
 }
 
 func (c *Client) wait(p *place) {
