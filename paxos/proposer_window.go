@@ -194,6 +194,9 @@ func (p *Proposer) setLow(low Instance) {
 			}
 		}
 	}
+	if p.full == p.low+1 {
+		p.pace.room()
+	}
 	p.low = low
 	p.chosen = max(p.chosen, low)
 	p.next = max(p.next, low)

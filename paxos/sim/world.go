@@ -21,14 +21,15 @@ type world struct {
 	registry registry
 	faults   faults
 
-	now       int64
-	quiet     bool // clients submit nothing more
-	turns     uint64
-	leaders   uint64 // times that a proposer came to lead
-	messages  uint64 // received by nodes that are gone; living ones count their own
-	failure   string // why the run cannot go on
-	healedAt  int64  // when the faults stopped; 0: not yet
-	settledAt int64
+	now         int64
+	quiet       bool // clients submit nothing more
+	turns       uint64
+	leaders     uint64 // times that a proposer came to lead
+	leadersThen uint64 // when the faults stopped
+	messages    uint64 // received by nodes that are gone; living ones count their own
+	failure     string // why the run cannot go on
+	healedAt    int64  // when the faults stopped; 0: not yet
+	servedAt    int64  // when every client was served again
 }
 
 // mostTurns ends a run that does not end by itself: a loop that finds work for ever.
@@ -88,11 +89,7 @@ func (w *world) advance(to int64) {
 	}
 }
 
-// After the faults a cluster gets this much time to serve every client again, and then to bring all learners to one place. It is long because
-// some of what may be pending is: a learner tells of a gap at most each 64 retry times, and leases have to end.
 const (
-	recoverNs = 20 * s
-	settleNs  = 20 * s
 	pollNs    = 2 * ms
 	ackedEach = 5 // values that every client must get through after the faults
 )
@@ -112,13 +109,13 @@ func (w *world) play() {
 	w.faults.begin()
 	w.run(w.plan.runNs, func() bool { return false })
 	w.faults.end()
-	w.healedAt = w.now
+	w.healedAt, w.leadersThen = w.now, w.leaders
 	if w.profile.fixed == nil {
-		w.phase("every client is served again", recoverNs, poll(w.served))
+		w.phase("every client is served again", w.plan.boundNs(), poll(w.served))
 	}
-	w.settledAt = w.now
+	w.servedAt = w.now
 	w.quiet = true
-	w.phase("nothing is unanswered and all learners stand at one place", settleNs, poll(w.settled))
+	w.phase("nothing is unanswered and all learners stand at one place", w.plan.boundNs(), poll(w.settled))
 	if w.failure == "" && w.suite.Violation() == nil {
 		end := w.end()
 		w.suite.Ended(&end)
