@@ -142,7 +142,7 @@ func TestLargeValueIsTakenAfterPhaseOneAnew(t *testing.T) {
 	v := Value{Client: 9, Sequence: 1, Oldest: 1, Generation: 1, Node: 50, Data: make([]byte, 900)}
 	PutValue(batch, 0, &v)
 	parts := NewOutbox()
-	parts.SendParts(4, 512, &v, batch)
+	parts.SendParts(4, 512, &v, batch, 0)
 	for i := range parts.Now {
 		parts.Now[i].From = 50
 	}
