@@ -62,7 +62,6 @@ func (p *Proposer) prepare(now Time, why reason, out *Outbox) bool {
 	p.giveUp = now + p.electionBound()
 	p.from, p.reported = p.low, p.low
 	p.next, p.chosen, p.recover, p.unchosen, p.extra, p.fetches = p.low, p.low, p.low, 0, 0, 0
-	p.stored.clear()
 	p.recent.begunAnew()
 	p.nextScan = now + p.cfg.Retry
 	p.Counters.Prepares++
