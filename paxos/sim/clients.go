@@ -175,11 +175,11 @@ func (w *world) clients() (list []*machine) {
 func (f *faults) client() {
 	r, list := &f.clients, f.w.clients()
 	m, other := list[r.below(int64(len(list)))], list[r.below(int64(len(list)))]
-	how, takeOver, length := r.below(8), r.percent(50), of(r, 1*ms, 50*ms, 300*ms, 600*ms)
+	how, takeOver, length := r.below(8), r.percent(50), of(r, 1*ms, 50*ms, 400*ms, 800*ms)
 	if !m.up() {
 		return
 	}
-	if how < 3 {
+	if how < 2 {
 		m.pause(length)
 		return
 	}
@@ -188,7 +188,7 @@ func (f *faults) client() {
 	}
 	m.crash()
 	switch how {
-	case 3, 4:
+	case 2, 3, 4:
 		m.discard()
 	case 5, 6:
 		f.lend(other, m, takeOver)

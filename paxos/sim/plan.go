@@ -123,7 +123,7 @@ func (c *plan) drawSessions(r *random, few bool) {
 	for i := range c.habits {
 		c.habits[i] = habits{keep: r.percent(60), takeOver: r.percent(30), reopen: r.percent(50)}
 	}
-	more, idle := r.below(3), of(r, int64(64), 64, 128)
+	more, idle := r.below(2), of(r, int64(40), 40, 100)
 	for _, e := range c.file.Endpoints() {
 		roles := cluster.Roles(0)
 		for _, n := range e.Nodes {

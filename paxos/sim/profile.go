@@ -55,7 +55,7 @@ var Profiles = []*Profile{
 		lossPPM: 10_000, crashNs: 150 * ms, pauseNs: 400 * ms, clientNs: 200 * ms, handoverNs: 200 * ms, runNs: [2]int64{800 * ms, 2000 * ms}, skewed: true},
 	{Name: "chaos", Help: "everything at once, on clusters with small queues and windows",
 		lossPPM: 150_000, duplicatePPM: 100_000, corruptPPM: 50_000, tailPPM: 30_000, spellNs: 500 * ms, partitionNs: 300 * ms, pauseNs: 500 * ms,
-		slowNs: 700 * ms, crashNs: 300 * ms, clientNs: 300 * ms, handoverNs: 300 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true, small: true},
+		slowNs: 700 * ms, crashNs: 300 * ms, clientNs: 200 * ms, handoverNs: 300 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true, small: true},
 	{Name: "idle", Help: "speed: a cluster that only beats, every 100 ms", runNs: [2]int64{2000 * s, 2000 * s}, fixed: (*plan).idle},
 	{Name: "load", Help: "speed: clients that submit as fast as they are answered", runNs: [2]int64{60 * ms, 60 * ms}, fixed: (*plan).load},
 }
