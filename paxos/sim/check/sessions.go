@@ -21,9 +21,9 @@ type sessions struct {
 	next    paxos.Instance // everything below is applied
 	opened  uint32         // generations given
 	table   map[paxos.ClientID]*sessionEntry
-	passed  []passed // by position
-	seen    map[valueID]bool
-	given   map[uint32]given // by generation; also of sessions that are gone
+	passed  []passed           // by position
+	said    map[valueID]uint16 // a bit for each status that a value has
+	given   map[uint32]given   // by generation; also of sessions that are gone
 	history map[paxos.ClientID]*sessionPast
 }
 
@@ -59,7 +59,7 @@ type sessionPast struct {
 
 func newSessions(s *Suite, c Cluster, l *ledger) *sessions {
 	return &sessions{
-		suite: s, ledger: l, size: c.Sessions, idle: c.SessionIdle, table: map[paxos.ClientID]*sessionEntry{}, seen: map[valueID]bool{},
+		suite: s, ledger: l, size: c.Sessions, idle: c.SessionIdle, table: map[paxos.ClientID]*sessionEntry{}, said: map[valueID]uint16{},
 		given: map[uint32]given{}, history: map[paxos.ClientID]*sessionPast{},
 	}
 }
@@ -101,18 +101,34 @@ func (c *sessions) apply(v *batched) {
 }
 
 func (c *sessions) value(v *batched) {
+	id := valueID{v.client, v.generation, v.sequence}
+	status, fresh := c.status(v)
+	c.said[id] |= 1 << status
+	if fresh {
+		c.passed = append(c.passed, passed{id, c.next})
+	}
+}
+
+// status is what becomes of a value, by the protocol's table; fresh: it is delivered here.
+func (c *sessions) status(v *batched) (status paxos.Status, fresh bool) {
 	e := c.table[v.client]
-	if e == nil || e.generation != v.generation {
-		return
+	switch {
+	case e == nil || v.generation > e.generation:
+		return paxos.StatusUnknown, false
+	case v.generation < e.generation:
+		return paxos.StatusFenced, false
 	}
 	e.last, e.base = c.next, max(e.base, v.oldest)
-	if v.sequence < e.base || v.sequence-e.base >= paxos.SessionSpan || e.done[v.sequence] {
-		return
+	switch {
+	case v.sequence < e.base:
+		return paxos.StatusOld, false
+	case e.done[v.sequence]:
+		return paxos.StatusDelivered, false
+	case v.sequence-e.base >= paxos.SessionSpan:
+		return paxos.StatusOutOfWindow, false
 	}
 	e.done[v.sequence], e.top = true, max(e.top, v.sequence+1)
-	id := valueID{v.client, v.generation, v.sequence}
-	c.passed = append(c.passed, passed{id, c.next})
-	c.seen[id] = true
+	return paxos.StatusDelivered, true
 }
 
 func (c *sessions) open(v *batched) {
@@ -195,7 +211,7 @@ func (c *sessions) OnSaid(a *Actor, m *paxos.Message) {
 		eachReply(m.Data, func(client paxos.ClientID, first uint64, count uint16, status paxos.Status, generation uint32) {
 			for sequence := first; sequence < first+uint64(count); sequence++ {
 				id := valueID{client, generation, sequence}
-				if !c.may(id, status) {
+				if c.said[id]&(1<<status) == 0 {
 					c.suite.Fail("sessions", "%v answers %v: %v, which is not so", a, id, status)
 				}
 			}
@@ -204,23 +220,6 @@ func (c *sessions) OnSaid(a *Actor, m *paxos.Message) {
 		c.advance()
 		c.answered(a, m)
 	}
-}
-
-// may tells whether an answer to a value is true.
-func (c *sessions) may(id valueID, status paxos.Status) bool {
-	g, is := c.given[id.generation]
-	mine := is && g.client == id.client
-	switch status {
-	case paxos.StatusDelivered:
-		return c.seen[id]
-	case paxos.StatusFenced:
-		return mine && c.past(id.client).latest > id.generation
-	case paxos.StatusUnknown:
-		return !mine || g.over
-	case paxos.StatusOld:
-		return mine // a copy that is late
-	}
-	return false
 }
 
 // answered holds the answer to an open to the table: a generation has one token, and goes on above what was delivered before.

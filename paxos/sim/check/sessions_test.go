@@ -100,7 +100,9 @@ var sessionActs = []struct {
 		s.opens(9, 2, 1)
 		s.answers(9, 2, paxos.StatusOpened, 2, 2)
 		s.submitted(9, 1, 2)
+		s.again(9, 1, 1)
 		s.replies(9, 1, 2, paxos.StatusFenced)
+		s.replies(9, 1, 1, paxos.StatusFenced)
 		s.told(9, 1, 2, paxos.StatusFenced)
 		s.deliver(1, s.submitted(9, 2, 2), 9, 2, 2)
 		s.closes(9, 2)
@@ -179,6 +181,7 @@ var sessionActs = []struct {
 	}},
 	{"a learner says fenced, and nobody resumed it", "sessions", func(s *sessionStage) {
 		s.opens(9, 1, 0)
+		s.submitted(9, 1, 1)
 		s.replies(9, 1, 1, paxos.StatusFenced)
 	}},
 	{"unknown, and it is there", "refused", func(s *sessionStage) {
