@@ -53,7 +53,7 @@ type given struct {
 // sessionPast is what became of a client id so far.
 type sessionPast struct {
 	latest  uint32 // generation
-	gone    bool   // a session of it expired or was closed
+	gone    uint32 // generation of its last session that expired or was closed
 	refused [16]bool
 }
 
@@ -179,7 +179,7 @@ func (c *sessions) remove(id paxos.ClientID) {
 	g := c.given[generation]
 	g.over = true
 	c.given[generation] = g
-	c.past(id).gone = true
+	c.past(id).gone = generation
 	delete(c.table, id)
 }
 
@@ -240,7 +240,7 @@ func (c *sessions) answered(a *Actor, m *paxos.Message) {
 			c.suite.Fail("sessions", "%v says that another resumed the session of client %x after generation %d", a, uint64(m.Client), m.Total)
 		}
 	default:
-		if !past.refused[status&15] && !(status == paxos.StatusUnknown && past.gone) {
+		if !past.refused[status&15] && !(status == paxos.StatusUnknown && past.gone != 0) {
 			c.suite.Fail("sessions", "%v answers client %x: %v, which is not so", a, uint64(m.Client), status)
 		}
 	}
@@ -252,11 +252,11 @@ func (c *sessions) mayEnd(o *Outcome) bool {
 	past := c.past(o.Client)
 	switch {
 	case o.Generation == 0: // its session was never open, or no longer than a moment
-		return past.refused[o.Status&15] || o.Status == paxos.StatusUnknown && past.gone || o.Status == paxos.StatusFenced && past.refused[paxos.StatusTaken]
+		return past.refused[o.Status&15] || o.Status == paxos.StatusUnknown && past.gone != 0 || o.Status == paxos.StatusFenced && past.refused[paxos.StatusTaken]
 	case o.Status == paxos.StatusFenced:
 		return past.latest > o.Generation
 	case o.Status == paxos.StatusUnknown:
-		return c.given[o.Generation].over
+		return past.gone >= o.Generation // its own, or one that another resumed
 	}
 	return false
 }

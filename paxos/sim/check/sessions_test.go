@@ -184,6 +184,13 @@ var sessionActs = []struct {
 		s.submitted(9, 1, 1)
 		s.replies(9, 1, 1, paxos.StatusFenced)
 	}},
+	{"unknown, for it was resumed by another and then closed", "", func(s *sessionStage) {
+		s.opens(9, 1, 0)
+		s.submitted(9, 1, 1)
+		s.opens(9, 2, 1)
+		s.closes(9, 2)
+		s.told(9, 1, 1, paxos.StatusUnknown)
+	}},
 	{"unknown, and it is there", "refused", func(s *sessionStage) {
 		s.opens(9, 1, 0)
 		s.submitted(9, 1, 1)
