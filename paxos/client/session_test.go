@@ -322,3 +322,16 @@ func TestSessionIDs(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A copy of the first open may find no room where another copy did; its answer comes late. The session is the client's all the same.
+func TestNoRoomForACopyOfTheFirstOpen(t *testing.T) {
+	r := newUnopened(t, one)
+	r.step("one")
+	r.session(0, paxos.StatusOpened, 9, 1)
+	r.step()
+	r.session(0, paxos.StatusNoRoom, 0, 0)
+	r.step("two")
+	if got := r.values(); r.c.Lost() != nil || len(r.outcomes) != 0 || !slices.Equal(sequences(got), []uint64{2}) {
+		t.Errorf("lost: %v; outcomes %+v; sent %+v", r.c.Lost(), r.outcomes, got)
+	}
+}

@@ -12,6 +12,8 @@ type faults struct {
 	wires    random
 	cuts     random
 	machines random
+	clients  random
+	people   random
 	link     simwire.Faults // of all links, but for spells
 	sound    simwire.Faults
 	cut      [][]int // how many partitions a link is cut by, from and to
@@ -28,6 +30,7 @@ type faultCounts struct {
 func newFaults(w *world, seed uint64) faults {
 	f := faults{
 		w: w, wires: newRandom(seed, "wires"), cuts: newRandom(seed, "partitions"), machines: newRandom(seed, "crashes"),
+		clients: newRandom(seed, "clients"), people: newRandom(seed, "people"),
 		sound: simwire.Faults{DelayNs: w.plan.delayNs, JitterNs: w.plan.jitterNs}, amnesiac: map[paxos.NodeID]bool{},
 	}
 	f.link = f.sound
@@ -50,6 +53,8 @@ func (f *faults) begin() {
 	f.often(p.pauseNs, &f.machines, f.pause)
 	f.often(p.slowNs, &f.machines, f.slow)
 	f.often(p.crashNs, &f.machines, f.crash)
+	f.often(p.clientNs, &f.clients, f.client)
+	f.often(p.handoverNs, &f.people, f.handover)
 }
 
 // often does something again and again, meanNs apart on average.

@@ -34,6 +34,7 @@ type Result struct {
 	Leaders   uint64           `json:"leaders"`      // times that a proposer came to lead
 	Late      uint64           `json:"late_leaders"` // after the end of the faults
 	Faults    []Count          `json:"faults"`       // those that happened, by kind
+	Features  []Count          `json:"features"`     // parts of the protocol that were used, and how often
 }
 
 // Count is a number with a name.
@@ -60,6 +61,7 @@ func Run(cfg Config) Result {
 	}
 	for _, m := range w.machines {
 		if m.up() {
+			m.tally()
 			r.Messages += m.node.Counters.Messages
 			m.port.Close()
 		}
@@ -67,6 +69,7 @@ func Run(cfg Config) Result {
 	for _, l := range w.end().Learners {
 		r.Values = max(r.Values, l.Values)
 	}
+	r.Features = w.features.list()
 	return r
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"wirepaxos/dataplane/simwire"
 	"wirepaxos/paxos"
+	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/sim/check"
 )
 
@@ -20,16 +21,18 @@ type world struct {
 	trace    trace
 	registry registry
 	faults   faults
+	features features
 
 	now         int64
 	quiet       bool // clients submit nothing more
 	turns       uint64
-	leaders     uint64 // times that a proposer came to lead
-	leadersThen uint64 // when the faults stopped
-	messages    uint64 // received by nodes that are gone; living ones count their own
-	failure     string // why the run cannot go on
-	healedAt    int64  // when the faults stopped; 0: not yet
-	servedAt    int64  // when every client was served again
+	leaders     uint64       // times that a proposer came to lead
+	leadersThen uint64       // when the faults stopped
+	messages    uint64       // received by nodes that are gone; living ones count their own
+	failure     string       // why the run cannot go on
+	healedAt    int64        // when the faults stopped; 0: not yet
+	servedAt    int64        // when every client was served again
+	asked       paxos.NodeID // who is to take over, after the faults; 0 nobody
 }
 
 // mostTurns ends a run that does not end by itself: a loop that finds work for ever.
@@ -42,17 +45,24 @@ func newWorld(cfg *Config) *world {
 		net: simwire.New(simwire.Config{Seed: network.next(), MTU: p.file.MTU, Queue: p.queue, Cells: 512}),
 	}
 	w.trace = trace{w: w, out: cfg.Trace}
-	w.suite = check.NewSuite(check.Cluster{Members: members(p.file), Window: int(p.file.Window)})
-	w.registry = registry{w: w, learners: map[paxos.NodeID]*replicaState{}}
+	w.suite = check.NewSuite(check.Cluster{Members: members(p.file), Window: int(p.file.Window), Sessions: p.file.Sessions, SessionIdle: paxos.Instance(p.file.SessionIdle)})
+	w.registry = newRegistry(w)
 	w.net.Tap(w.trace.frame)
 	random := newRandom(cfg.Seed, "machines")
 	for i, e := range p.file.Endpoints() {
 		m := newMachine(w, i, e, &random, cfg.Profile.skewed)
+		m.habits = p.habits[i]
 		w.machines = append(w.machines, m)
 		w.net.Address(m.name)
 	}
 	w.at = w.machines // addresses are given in the order of machines
 	w.faults = newFaults(w, cfg.Seed)
+	if p.file.SlowLearner == cluster.SlowDrop {
+		w.features.count(featDrop)
+	}
+	if p.file.Sessions < 64 {
+		w.features.count(featSmallTables)
+	}
 	for _, m := range w.machines {
 		w.events.add(random.below(5*ms), func() { m.start() })
 	}
@@ -110,10 +120,12 @@ func (w *world) play() {
 	w.run(w.plan.runNs, func() bool { return false })
 	w.faults.end()
 	w.healedAt, w.leadersThen = w.now, w.leaders
+	w.servedAt = w.now
 	if w.profile.fixed == nil {
 		w.phase("every client is served again", w.plan.boundNs(), poll(w.served))
+		w.servedAt = w.now
+		w.phase("a leader hands over", w.plan.boundNs(), poll(w.handedOver))
 	}
-	w.servedAt = w.now
 	w.quiet = true
 	w.phase("nothing is unanswered and all learners stand at one place", w.plan.boundNs(), poll(w.settled))
 	if w.failure == "" && w.suite.Violation() == nil {
