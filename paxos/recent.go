@@ -2,7 +2,7 @@ package paxos
 
 // Large values that a leader has queued or proposed, by name. A client sends a value again that is not answered in time; where values of many
 // frames are under way and some are lost, that is often, and each copy would take the same frames once more and make all that waits later
-// still. So a leader takes no copy while it knows that one is under way. It does after a value was chosen and its client asks still:
+// still. So a leader takes no copy while it knows that one is under way. It does some time after a value was chosen if its client asks still:
 // the answer was lost then, and a learner answers a copy like the first.
 //
 // The table is bounded. A name that is not in it any more costs a copy, which learners do not deliver twice.
@@ -15,13 +15,12 @@ type recent struct {
 type recentName struct {
 	name     fragmentName
 	instance Instance // noInstance while it is queued
-	asked    Time     // when a copy came first after it was chosen; 0 none yet
 }
 
 const (
 	recentSize  = 256
 	noInstance  = ^Instance(0)
-	recentGrace = 4 // retry times from the first copy after a value was chosen until one is taken
+	recentGrace = 4 // retry times from when a value that is chosen was sent last until a copy is taken
 )
 
 func newRecent() recent { return recent{names: make([]recentName, recentSize)} }
@@ -81,10 +80,7 @@ func (p *Proposer) underWay(now Time, name fragmentName) bool {
 	if e.instance == noInstance || e.instance >= p.chosen {
 		return true
 	}
-	if e.asked == 0 {
-		e.asked = now
-	}
-	if now-e.asked < recentGrace*p.cfg.Retry {
+	if s := &p.slots[e.instance&p.mask]; s.instance == e.instance && now-s.sent < recentGrace*p.cfg.Retry {
 		return true
 	}
 	*e = recentName{}
