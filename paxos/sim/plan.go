@@ -111,6 +111,7 @@ func (c *plan) drawLoad(r *random) {
 		c.maxValue, c.outstanding = int(c.file.MaxValue), min(c.outstanding, 2)
 		c.sizes.Queue = max(c.sizes.Queue, 3*c.maxValue)
 		c.sizes.ProposerBytes = max(c.sizes.ProposerBytes, 1<<15)
+		c.queue = max(c.queue, paxos.AcceptFrames(c.file.MTU, c.maxValue)) // a port whose ring holds no value is none to run on
 		c.file.ValueBytes = max(c.file.ValueBytes, 1<<17)
 	}
 	c.keys = r.between(2, 8)
