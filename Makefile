@@ -44,6 +44,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$folder" || exit 1; \
 	done
 
+.PHONY: mutants
+mutants: ## break the protocol on purpose, each way that we know, and see the simulator notice
+	$(GO) run ./tools/mutants $(MUTANTFLAGS)
+
 .PHONY: bench
 bench: build ## the hot functions, then the same cluster on each transport for DURATION (5s)
 	$(GO) test -p 1 -run '^$$' -bench . -benchtime 200ms ./dataplane/... ./paxos/...
