@@ -147,10 +147,7 @@ func (l *Loop) cycle() {
 			l.crowded = now
 		}
 		last = now
-		l.stats.Cycles++
-		if work := l.task.Cycle(now); work > 0 {
-			l.stats.BusyCycles++
-			l.stats.Work += uint64(work)
+		if l.Turn(now) > 0 {
 			l.idle.busy()
 		} else if l.idle.rest(now, l.task) {
 			last = Now() // what was slept is no gap
@@ -166,6 +163,17 @@ func (l *Loop) cycle() {
 			last = Now() // nor is an inspection
 		}
 	}
+}
+
+// Turn is one turn of the loop: a cycle of its task, counted. Run takes turns until Stop. A driver with a clock of its own calls Turn instead of
+// Run, on whatever thread, and never both; what an empty turn leads to is then up to the driver, which asks the task's Deadline.
+func (l *Loop) Turn(now int64) (work int) {
+	l.stats.Cycles++
+	if work = l.task.Cycle(now); work > 0 {
+		l.stats.BusyCycles++
+		l.stats.Work += uint64(work)
+	}
+	return work
 }
 
 // breathe lets Go's runtime in: a stop-the-world, a scan of this stack. Where someone has lowered GOMAXPROCS so far that no P is left

@@ -21,20 +21,23 @@ type Outbox struct {
 	sink  Message // takes what does not fit
 }
 
-// OutboxSize bounds the messages of one step, and ArenaSize the bytes of the lists in them.
+// OutboxSize bounds the messages of one step, and ArenaSize the bytes of the lists in them, where nobody asks for less.
 const (
 	OutboxSize = 1 << 13
 	ArenaSize  = 1 << 20
 	eventsSize = 64
 )
 
-// NewOutbox allocates an outbox.
-func NewOutbox() *Outbox {
+// NewOutbox allocates an outbox of the usual sizes.
+func NewOutbox() *Outbox { return NewOutboxOf(OutboxSize, ArenaSize) }
+
+// NewOutboxOf allocates an outbox for that many messages in each list, and that many bytes of lists in them.
+func NewOutboxOf(messages, arena int) *Outbox {
 	return &Outbox{
-		Now:    make([]Message, 0, OutboxSize),
-		After:  make([]Message, 0, OutboxSize),
+		Now:    make([]Message, 0, messages),
+		After:  make([]Message, 0, messages),
 		Events: make([]Event, 0, eventsSize),
-		arena:  make([]byte, ArenaSize),
+		arena:  make([]byte, arena),
 	}
 }
 

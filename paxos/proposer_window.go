@@ -17,7 +17,7 @@ func (p *Proposer) pump(now Time, out *Outbox) {
 }
 
 func (p *Proposer) canPropose(out *Outbox) bool {
-	return p.next-p.low <= p.mask && p.unchosen < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-OutboxSize/8
+	return p.next-p.low <= p.mask && p.unchosen < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-cap(out.Now)/8
 }
 
 // propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.

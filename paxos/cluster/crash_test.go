@@ -46,7 +46,7 @@ func (d *crashDisk) step(op, path string) error {
 	return &fs.PathError{Op: op, Path: path, Err: d.err}
 }
 
-func (d *crashDisk) read(path string) ([]byte, error) {
+func (d *crashDisk) Read(path string) ([]byte, error) {
 	file, ok := d.cached[path]
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
@@ -54,7 +54,7 @@ func (d *crashDisk) read(path string) ([]byte, error) {
 	return bytes.Clone(file.cached), nil
 }
 
-func (d *crashDisk) create(path string) (diskFile, error) {
+func (d *crashDisk) Create(path string) (DiskFile, error) {
 	if err := d.step("create", path); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (d *crashDisk) create(path string) (diskFile, error) {
 	return &crashFile{d, file, path}, nil
 }
 
-func (d *crashDisk) rename(from, to string) error {
+func (d *crashDisk) Rename(from, to string) error {
 	if err := d.step("rename", to); err != nil {
 		return err
 	}
@@ -76,12 +76,12 @@ func (d *crashDisk) rename(from, to string) error {
 	return nil
 }
 
-func (d *crashDisk) remove(path string) error {
+func (d *crashDisk) Remove(path string) error {
 	delete(d.cached, path)
 	return nil
 }
 
-func (d *crashDisk) syncDir(dir string) error {
+func (d *crashDisk) SyncDir(dir string) error {
 	if err := d.step("syncdir", dir); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (h *history) live(d *crashDisk) {
 			panic(p)
 		}
 	}()
-	s := newState(d, "dir", 7, 1, 3)
+	s := NewState(d, "dir", 7, 1, 3)
 	existed, err := s.Mark()
 	if err != nil {
 		h.err = fmt.Errorf("mark: %w", err)
@@ -228,7 +228,7 @@ func TestCrashFindsMissingSyncs(t *testing.T) {
 func TestOrderOfSteps(t *testing.T) {
 	for _, ending := range []string{"rounds", "marker"} {
 		d := newCrashDisk()
-		s := newState(d, "dir", 7, 1, 3)
+		s := NewState(d, "dir", 7, 1, 3)
 		var err error
 		if ending == "rounds" {
 			_, _, err = s.ReserveRounds(1, 10)
@@ -248,7 +248,7 @@ func TestFailedSteps(t *testing.T) {
 	for at, step := range []string{"create", "write", "fsync", "close", "rename", "fsync"} {
 		for _, errno := range []unix.Errno{unix.ENOSPC, unix.EROFS, unix.EIO} {
 			d := newCrashDisk()
-			s := newState(d, "dir", 7, 1, 3)
+			s := NewState(d, "dir", 7, 1, 3)
 			if _, _, err := s.ReserveRounds(1, 10); err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +279,7 @@ func TestFailedMark(t *testing.T) {
 	for at := range 6 {
 		d := newCrashDisk()
 		d.failAt, d.err = at, unix.ENOSPC
-		s := newState(d, "dir", 7, 1, 3)
+		s := NewState(d, "dir", 7, 1, 3)
 		if existed, err := s.Mark(); !errors.Is(err, unix.ENOSPC) || existed {
 			t.Errorf("step %d: %v, %v", at, existed, err)
 		}
@@ -289,7 +289,7 @@ func TestFailedMark(t *testing.T) {
 // TestTruncated: no prefix of a file is taken for the file, nor is a file with one bit changed.
 func TestTruncated(t *testing.T) {
 	d := newCrashDisk()
-	s := newState(d, "dir", 7, 1, 3)
+	s := NewState(d, "dir", 7, 1, 3)
 	s.ReserveRounds(1, 10)
 	s.Mark()
 	for _, ending := range []string{"rounds", "marker"} {
@@ -303,7 +303,7 @@ func TestTruncated(t *testing.T) {
 		}
 		for _, content := range damaged {
 			d.cached[path].cached = content
-			s := newState(d, "dir", 7, 1, 3)
+			s := NewState(d, "dir", 7, 1, 3)
 			var err error
 			if ending == "rounds" {
 				_, _, err = s.ReserveRounds(1, 10)

@@ -11,16 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is what State asks of a file system. The tests put one in its place that records, fails and crashes.
-type disk interface {
-	read(path string) ([]byte, error)     // fs.ErrNotExist only where there is nothing of that name
-	create(path string) (diskFile, error) // to write, empty, whatever was there
-	rename(from, to string) error         // atomic
-	remove(path string) error             //
-	syncDir(dir string) error             // makes renames and new names last
+// Disk is what State asks of a file system: the machine's, or one that a test or a simulator puts in its place.
+type Disk interface {
+	Read(path string) ([]byte, error)     // fs.ErrNotExist only where there is nothing of that name
+	Create(path string) (DiskFile, error) // to write, empty, whatever was there
+	Rename(from, to string) error         // atomic
+	Remove(path string) error             //
+	SyncDir(dir string) error             // makes renames and new names last
 }
 
-type diskFile interface {
+// DiskFile is a file that is being written.
+type DiskFile interface {
 	io.Writer
 	Sync() error
 	Close() error
@@ -33,7 +34,7 @@ const maxStateBytes = 4096
 type hostDisk struct{}
 
 // read opens without following a link or waiting for a pipe's other end: neither is ours.
-func (hostDisk) read(path string) ([]byte, error) {
+func (hostDisk) Read(path string) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (hostDisk) read(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxStateBytes))
 }
 
-func (hostDisk) create(path string) (diskFile, error) {
+func (hostDisk) Create(path string) (DiskFile, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err // not a nil *os.File in a non-nil interface
@@ -55,11 +56,11 @@ func (hostDisk) create(path string) (diskFile, error) {
 	return file, nil
 }
 
-func (hostDisk) rename(from, to string) error { return os.Rename(from, to) }
+func (hostDisk) Rename(from, to string) error { return os.Rename(from, to) }
 
-func (hostDisk) remove(path string) error { return os.Remove(path) }
+func (hostDisk) Remove(path string) error { return os.Remove(path) }
 
-func (hostDisk) syncDir(dir string) error {
+func (hostDisk) SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

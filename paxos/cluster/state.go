@@ -29,7 +29,7 @@ const MaxRound = 1 << 48
 // They are replaced as a whole: temporary file, fsync, rename, fsync of the directory. Whoever deletes them takes from the
 // node what it promised: then it needs a new id, or a new cluster.
 type State struct {
-	disk   disk
+	disk   Disk
 	dir    string
 	base   string // the name of the files without ending
 	id     string // what the files say about their node
@@ -56,14 +56,15 @@ func OpenState(dir string, cluster uint64, group, node uint16) (*State, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("state directory %s is not a directory: name a directory", dir)
 	}
-	s := newState(hostDisk{}, dir, cluster, group, node)
+	s := NewState(hostDisk{}, dir, cluster, group, node)
 	if s.lock, err = lockFile(s.path("lock")); err != nil {
 		return nil, fmt.Errorf("state directory %s: node %d: %w", dir, node, err)
 	}
 	return s, nil
 }
 
-func newState(d disk, dir string, cluster uint64, group, node uint16) *State {
+// NewState is the state of one node on a disk that nobody else uses: OpenState without the lock.
+func NewState(d Disk, dir string, cluster uint64, group, node uint16) *State {
 	return &State{
 		disk: d,
 		dir:  dir,
@@ -82,6 +83,9 @@ func (s *State) Close() error {
 	s.failed = fmt.Errorf("state directory %s is closed", s.dir)
 	return err
 }
+
+// Dir is the directory.
+func (s *State) Dir() string { return s.dir }
 
 // Volatile tells whether the directory lies in memory (tmpfs, ramfs): after a reboot an acceptor would vote as if for the first
 // time, and a proposer would use its rounds again. Good for a lab, worth a warning elsewhere.
@@ -120,7 +124,7 @@ func (s *State) ReserveRounds(atLeast, n uint64) (first, limit uint64, err error
 
 // readLimit reads the lowest round that was never reserved.
 func (s *State) readLimit() (uint64, error) {
-	data, err := s.disk.read(s.path("rounds"))
+	data, err := s.disk.Read(s.path("rounds"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 1, nil
 	}
@@ -143,7 +147,7 @@ func (s *State) Mark() (existed bool, err error) {
 	if s.failed != nil {
 		return false, s.failed
 	}
-	data, err := s.disk.read(s.path("marker"))
+	data, err := s.disk.Read(s.path("marker"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, s.replace("marker", 1)
 	}
@@ -185,11 +189,11 @@ func (s *State) replace(ending string, value uint64) error {
 	temporary := path + ".new" // one is enough, the lock keeps others away; one left by a crash is written over
 	step, err := s.write(temporary, s.encode(ending, value))
 	if err == nil {
-		step, err = "rename", s.disk.rename(temporary, path)
+		step, err = "rename", s.disk.Rename(temporary, path)
 	}
 	if err != nil {
-		_ = s.disk.remove(temporary) // it holds nothing that anyone was promised
-	} else if step, err = "fsync", s.disk.syncDir(s.dir); err == nil {
+		_ = s.disk.Remove(temporary) // it holds nothing that anyone was promised
+	} else if step, err = "fsync", s.disk.SyncDir(s.dir); err == nil {
 		return nil
 	}
 	err = fmt.Errorf("state directory %s: %s of %s.%s: %w: %s", s.dir, step, s.base, ending, reason(err), cure(err))
@@ -201,7 +205,7 @@ func (s *State) replace(ending string, value uint64) error {
 
 // write makes a file with that content, synced, and names the step that failed.
 func (s *State) write(path string, data []byte) (step string, err error) {
-	file, err := s.disk.create(path)
+	file, err := s.disk.Create(path)
 	if err != nil {
 		return "create", err
 	}

@@ -201,7 +201,7 @@ func TestInboxOverflow(t *testing.T) {
 	for range cap(s.inbox) + 3 {
 		r.node.deliver(&m, setOf(paxos.RoleLearner))
 	}
-	if len(s.inbox) != inboxSize || r.node.Counters.InboxFull != 3 {
+	if len(s.inbox) != cap(s.inbox) || r.node.Counters.InboxFull != 3 {
 		t.Errorf("%d messages are in, %d were dropped", len(s.inbox), r.node.Counters.InboxFull)
 	}
 	r.cycle()

@@ -171,7 +171,7 @@ func TestLeave(t *testing.T) {
 // Rounds are granted apart from the loop; where the reservation fails the proposer does not lead.
 func TestRoundKeeper(t *testing.T) {
 	r := newRig(t, rigFile(t), "m", nil)
-	k, s := r.node.rounds, r.seatOf(proposer4, paxos.RoleProposer)
+	k, s := r.rounds, r.seatOf(proposer4, paxos.RoleProposer)
 	p := s.role.(*paxos.Proposer)
 	go k.run()
 	defer close(k.asked)
@@ -185,7 +185,7 @@ func TestRoundKeeper(t *testing.T) {
 		t.Fatal("a proposer without rounds wants none")
 	}
 	waitFor(t, "rounds are granted", func() bool {
-		k.serve(s)
+		r.node.grant(s)
 		_, want := p.WantRounds()
 		return !want
 	})
@@ -219,16 +219,18 @@ func TestRoundKeeperFails(t *testing.T) {
 		ID: 4, Members: paxos.Members{Acceptors: []paxos.NodeID{1}, Proposers: []paxos.NodeID{4}}, Window: 16, ValueBytes: 1 << 14, QueueBytes: 1 << 13,
 		InFlight: 8, MTU: 1400, Heartbeat: 1e6, Retry: 1e6, LeaderTimeout: 1e6, Lease: 1e9,
 	}, 0)
-	if err := k.first(p, 4, state); err != nil {
+	if err := firstRounds(p, state, 16); err != nil {
 		t.Fatal(err)
 	}
 	state.Close() // what is asked for now fails
 	p.GrantRounds(1, 1)
 	out := paxos.NewOutbox()
 	p.Tick(1e12, out)
-	s := newSeat(4, 0, paxos.RoleProposer, p)
+	sizes, n := UsualSizes(), &Node{rounds: k}
+	s := newSeat(4, 0, paxos.RoleProposer, p, &sizes)
+	s.state = state
 	for range 5 {
-		k.serve(s)
+		n.grant(s)
 	}
 	if len(k.asked) != 1 {
 		t.Fatalf("it asked %d times before there was an answer", len(k.asked))
@@ -236,13 +238,13 @@ func TestRoundKeeperFails(t *testing.T) {
 	go k.run()
 	defer close(k.asked)
 	waitFor(t, "the failure is told", func() bool {
-		k.serve(s)
+		n.grant(s)
 		mu.Lock()
 		defer mu.Unlock()
 		return failures > 0
 	})
 	for range 100 {
-		k.serve(s)
+		n.grant(s)
 	}
 	if _, want := p.WantRounds(); !want {
 		t.Error("it got rounds from nowhere")

@@ -3,6 +3,7 @@ package node
 import (
 	"wirepaxos/dataplane"
 	"wirepaxos/paxos"
+	"wirepaxos/paxos/client"
 )
 
 // burst is how many frames are taken from a port at once, and cycleFrames how many from one port in a cycle: more waits for the next,
@@ -30,8 +31,10 @@ type Node struct {
 
 	builders [][paxos.MaxNodes]builder // by place of the sender and by destination
 	open     []*builder
-	rounds   *roundKeeper
-	notices  chan Notice
+	rounds   Reserver
+	clients  []*client.Client
+	notice   func(Notice)
+	observe  func(s Stepped) // nil: nobody does
 
 	Counters Counters
 }
@@ -110,11 +113,14 @@ func (n *Node) step(now paxos.Time) (work int) {
 func (n *Node) stepSeat(now paxos.Time, s *seat) {
 	s.out.Reset()
 	s.role.Step(now, s.inbox, s.out)
+	if n.observe != nil {
+		n.observe(Stepped{Node: s.node, Role: s.kind, In: s.inbox, Out: s.out})
+	}
 	s.inbox = s.inbox[:0]
 	s.due = s.role.Deadline()
 	n.dispatch(s)
 	if s.kind == paxos.RoleProposer {
-		n.rounds.serve(s)
+		n.grant(s)
 	}
 }
 
@@ -127,15 +133,7 @@ func (n *Node) dispatch(s *seat) {
 		n.post(s, &s.out.After[i])
 	}
 	for _, e := range s.out.Events {
-		n.notify(Notice{Node: s.node, Role: s.kind, Event: e})
-	}
-}
-
-func (n *Node) notify(notice Notice) {
-	select {
-	case n.notices <- notice:
-	default:
-		n.Counters.NoticesLost++
+		n.notice(Notice{Node: s.node, Role: s.kind, Event: e})
 	}
 }
 

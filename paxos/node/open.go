@@ -20,19 +20,13 @@ import (
 // wiring are the ports of a process and the way to each endpoint.
 type wiring struct {
 	ports []dataplane.Port
-	ways  map[string]way // by Endpoint.Key
+	ways  map[string]Way // by Endpoint.Key
 	mtu   int
-}
-
-type way struct {
-	port int
-	peer dataplane.Peer
-	pass bool
 }
 
 // wire opens what the local endpoint needs to reach all the others. On an error nothing is left open.
 func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
-	opening := &wiring{ways: map[string]way{}, mtu: MTU(s.File)}
+	opening := &wiring{ways: map[string]Way{}, mtu: MTU(s.File)}
 	w = opening
 	defer func() {
 		if err != nil {
@@ -60,7 +54,7 @@ func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
 			}
 		}
 		w.mtu = min(w.mtu, port.MTU())
-		w.ways[e.Key] = way{port: len(w.ports), pass: true}
+		w.ways[e.Key] = Way{Port: len(w.ports), Pass: true}
 		w.ports = append(w.ports, port)
 	}
 	return w, checkMTU(s.File, w.mtu)
@@ -116,7 +110,7 @@ func (w *wiring) openNIC(s *Spec, local cluster.Endpoint, far []cluster.Endpoint
 func (w *wiring) openUDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoint) (dataplane.Port, error) {
 	c := udp.Config{Listen: netip.AddrPortFrom(local.IP, local.Port), MTU: s.File.MTU, Frames: 4096}
 	for _, e := range far {
-		w.ways[e.Key] = way{peer: dataplane.Peer(len(c.Peers))}
+		w.ways[e.Key] = Way{Peer: dataplane.Peer(len(c.Peers))}
 		c.Peers = append(c.Peers, netip.AddrPortFrom(e.IP, e.Port))
 	}
 	return udp.Open(c)
@@ -144,7 +138,7 @@ func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoi
 		if f.LinkLayer() == cluster.LinkUDP4 {
 			p.IP, p.UDPPort = e.IP, e.Port
 		}
-		w.ways[e.Key] = way{peer: addPeer(&c.Peers, p)}
+		w.ways[e.Key] = Way{Peer: addPeer(&c.Peers, p)}
 	}
 	return afxdp.Open(c)
 }

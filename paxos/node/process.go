@@ -19,9 +19,10 @@ type Process struct {
 	endpoint cluster.Endpoint
 	node     *Node
 	loop     *dataplane.Loop
+	ports    []dataplane.Port
 	states   []*cluster.State
-	stateOf  []uint16 // whose each of states is
-	clients  []*client.Client
+	rounds   *roundKeeper
+	notices  chan Notice
 	started  time.Time
 	idle     dataplane.IdleKind
 
@@ -36,7 +37,7 @@ func Open(s Spec) (p *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	opening := &Process{spec: s, endpoint: local, started: time.Now(), ended: make(chan struct{})}
+	opening := &Process{spec: s, endpoint: local, started: time.Now(), notices: make(chan Notice, 256), ended: make(chan struct{})}
 	p = opening
 	defer func() {
 		if err != nil {
@@ -47,22 +48,16 @@ func Open(s Spec) (p *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.node = &Node{
-		cluster: paxos.Cluster(s.File.Cluster), group: paxos.Group(s.File.Group), incarnation: paxos.Incarnation(draw()), mtu: w.mtu,
-		single: s.File.Batch == cluster.BatchOff, notices: make(chan Notice, 256),
-	}
-	p.node.rounds = newRoundKeeper(func(id paxos.NodeID, err error) {
+	p.ports = w.ports
+	p.rounds = newRoundKeeper(func(id paxos.NodeID, err error) {
 		s.warn("proposer %d cannot lead: %v", id, err)
 	})
-	for _, port := range w.ports {
-		p.node.ports = append(p.node.ports, newLane(port))
-	}
-	p.node.direct(s.File, local, w, s.Nodes)
-	now := dataplane.Now()
-	for place, id := range s.Nodes {
-		if err := p.seat(place, id, now); err != nil {
-			return nil, err
-		}
+	p.node, err = New(Config{
+		File: s.File, Nodes: s.Nodes, Ports: w.ports, Ways: w.ways, MTU: w.mtu, Now: dataplane.Now(), Draw: draw, State: p.state, Rounds: p.rounds,
+		Sizes: UsualSizes(), Client: s.Client, Deliver: s.Deliver, Notice: p.notify, Warn: s.warn,
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := p.makeLoop(w.ports); err != nil {
 		return nil, err
@@ -77,46 +72,30 @@ func draw() uint64 {
 	return max(1, binary.LittleEndian.Uint64(b[:]))
 }
 
-// direct fills the tables of routes and roles.
-func (n *Node) direct(f *cluster.File, local cluster.Endpoint, w *wiring, ids []uint16) {
-	for i := range n.places {
-		n.places[i] = -1
+// state opens what is left of a node's earlier starts.
+func (p *Process) state(id uint16) (*cluster.State, error) {
+	if p.spec.StateDir == "" {
+		return nil, fmt.Errorf("node %d keeps what must survive a restart in a state directory: name it with --state-dir", id)
 	}
-	for place, id := range ids {
-		n.local = append(n.local, paxos.NodeID(id))
-		n.places[id] = int8(place)
+	s, err := cluster.OpenState(p.spec.StateDir, p.spec.File.Cluster, p.spec.File.Group, id)
+	if err != nil {
+		return nil, fmt.Errorf("node %d: %w", id, err)
 	}
-	for _, e := range f.Endpoints() {
-		for _, node := range e.Nodes {
-			n.roles[node.ID] = rolesOf(node.Roles)
-			if way, ok := w.ways[e.Key]; ok {
-				n.routes[node.ID] = route{lane: n.ports[way.port], peer: way.peer, pass: way.pass}
-			}
-		}
+	p.states = append(p.states, s)
+	if s.Volatile() {
+		p.spec.warn("node %d: %s is in memory: after a reboot the node does not know that it has run before, "+
+			"and a cluster that goes on with it may lose what was chosen; fine for a trial", id, p.spec.StateDir)
 	}
-	n.builders = make([][paxos.MaxNodes]builder, len(ids))
-	n.open = make([]*builder, 0, len(ids)*paxos.MaxNodes)
+	return s, nil
 }
 
-// seat makes the roles of a local node, in the order in which a value meets them.
-func (p *Process) seat(place int, id uint16, now paxos.Time) error {
-	node, err := p.spec.File.Node(id)
-	if err != nil {
-		return err
+// notify is called on the loop, which does not wait for people.
+func (p *Process) notify(notice Notice) {
+	select {
+	case p.notices <- notice:
+	default:
+		p.node.Counters.NoticesLost++
 	}
-	for _, pair := range rolePairs {
-		if !node.Roles.Has(pair.file) {
-			continue
-		}
-		r, err := p.role(pair.role, id, now)
-		if err != nil {
-			return err
-		}
-		if r != nil {
-			p.node.seats = append(p.node.seats, newSeat(paxos.NodeID(id), place, pair.role, r))
-		}
-	}
-	return nil
 }
 
 func (p *Process) makeLoop(ports []dataplane.Port) (err error) {
@@ -152,11 +131,11 @@ func (p *Process) Run() error {
 	p.background.Add(2)
 	go func() {
 		defer p.background.Done()
-		p.node.rounds.run()
+		p.rounds.run()
 	}()
 	go func() {
 		defer p.background.Done()
-		for notice := range p.node.notices {
+		for notice := range p.notices {
 			if p.spec.Notice != nil {
 				p.spec.Notice(notice)
 			}
@@ -166,8 +145,8 @@ func (p *Process) Run() error {
 	if err == nil {
 		p.node.leave()
 	}
-	close(p.node.rounds.asked)
-	close(p.node.notices)
+	close(p.rounds.asked)
+	close(p.notices)
 	p.background.Wait()
 	close(p.ended)
 	return err
@@ -180,10 +159,8 @@ func (p *Process) Stop() { p.loop.Stop() }
 func (p *Process) Close() { p.once.Do(p.release) }
 
 func (p *Process) release() {
-	if p.node != nil {
-		for _, l := range p.node.ports {
-			l.port.Close()
-		}
+	for _, port := range p.ports {
+		port.Close()
 	}
 	for _, s := range p.states {
 		s.Close()
@@ -194,7 +171,7 @@ func (p *Process) release() {
 func (p *Process) Loop() *dataplane.Loop { return p.loop }
 
 // Clients are the clients of the client nodes. They belong to the loop.
-func (p *Process) Clients() []*client.Client { return p.clients }
+func (p *Process) Clients() []*client.Client { return p.node.clients }
 
 // leave says goodbye for learners and clients, so that nobody waits for their leases to end.
 func (n *Node) leave() {

@@ -14,7 +14,6 @@ const (
 	inFlightInstances = 512  // each as large as a frame
 	inFlightFrame     = 2048 // several share a frame
 	inFlightOff       = 256  // a frame each
-	queueBytes        = 1 << 22
 )
 
 // acceptorRole gives an acceptor a deadline: only leases run out by time, and nothing waits for that.
@@ -23,142 +22,115 @@ type acceptorRole struct{ *paxos.Acceptor }
 func (acceptorRole) Deadline() paxos.Time { return math.MaxInt64 }
 
 // role makes one role of a node.
-func (p *Process) role(kind paxos.Role, id uint16, now paxos.Time) (role, error) {
+func (n *Node) role(c *Config, kind paxos.Role, id uint16, s *cluster.State) (role, error) {
 	switch kind {
 	case paxos.RoleAcceptor:
-		return p.acceptor(id)
+		return n.acceptor(c, id, s)
 	case paxos.RoleProposer:
-		return p.proposer(id, now)
+		return n.proposer(c, id, s)
 	case paxos.RoleLearner:
-		return p.learner(id, now), nil
+		return n.learner(c, id), nil
 	}
-	return p.client(id, now)
+	return n.client(c, id)
 }
 
-// state opens a node's files once, whichever of its roles comes first.
-func (p *Process) state(id uint16) (*cluster.State, error) {
-	if p.spec.StateDir == "" {
-		return nil, fmt.Errorf("node %d keeps what must survive a restart in a state directory: name it with --state-dir", id)
-	}
-	for i, have := range p.stateOf {
-		if have == id {
-			return p.states[i], nil
-		}
-	}
-	s, err := cluster.OpenState(p.spec.StateDir, p.spec.File.Cluster, p.spec.File.Group, id)
-	if err != nil {
-		return nil, fmt.Errorf("node %d: %w", id, err)
-	}
-	p.states, p.stateOf = append(p.states, s), append(p.stateOf, id)
-	if s.Volatile() {
-		p.spec.warn("node %d: %s is in memory: after a reboot the node does not know that it has run before, "+
-			"and a cluster that goes on with it may lose what was chosen; fine for a trial", id, p.spec.StateDir)
-	}
-	return s, nil
-}
-
-func (p *Process) acceptor(id uint16) (role, error) {
-	s, err := p.state(id)
-	if err != nil {
-		return nil, err
-	}
+func (n *Node) acceptor(c *Config, id uint16, s *cluster.State) (role, error) {
 	amnesia, err := s.Mark()
 	if err != nil {
 		return nil, fmt.Errorf("acceptor %d: %w", id, err)
 	}
-	f := p.spec.File
+	f := c.File
 	if amnesia {
-		p.spec.warn("acceptor %d does not vote: its marker in %s says that it has run before, and storage \"memory\" lost what it "+
-			"promised then; a minority of such acceptors does no harm", id, p.spec.StateDir)
+		c.Warn("acceptor %d does not vote: its marker in %s says that it has run before, and storage \"memory\" lost what it "+
+			"promised then; a minority of such acceptors does no harm", id, s.Dir())
 	}
 	return acceptorRole{paxos.NewAcceptor(paxos.AcceptorConfig{
-		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: p.node.mtu,
+		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: n.mtu,
 		Aggregate: f.Batch != cluster.BatchOff, Amnesia: amnesia,
 	})}, nil
 }
 
-func (p *Process) proposer(id uint16, now paxos.Time) (role, error) {
-	s, err := p.state(id)
-	if err != nil {
-		return nil, err
-	}
-	f := p.spec.File
-	c := paxos.ProposerConfig{
-		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: 1 << 21, QueueBytes: queueBytes, MTU: p.node.mtu,
+func (n *Node) proposer(c *Config, id uint16, s *cluster.State) (role, error) {
+	f := c.File
+	pc := paxos.ProposerConfig{
+		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: c.Sizes.ProposerBytes, QueueBytes: c.Sizes.Queue, MTU: n.mtu,
 		Heartbeat: int64(f.Timing.Heartbeat), Retry: int64(f.Timing.Retry), LeaderTimeout: int64(f.Timing.LeaderTimeout),
-		Lease: int64(f.Timing.Lease), Seed: draw(),
+		Lease: int64(f.Timing.Lease), Seed: c.Draw(),
 	}
 	switch f.Batch {
 	case cluster.BatchInstance:
-		c.Batch, c.InFlight = paxos.BatchInstance, inFlightInstances
+		pc.Batch, pc.InFlight = paxos.BatchInstance, inFlightInstances
 	case cluster.BatchFrame:
-		c.Batch, c.InFlight = paxos.BatchFrame, inFlightFrame
+		pc.Batch, pc.InFlight = paxos.BatchFrame, inFlightFrame
 	default:
-		c.Batch, c.InFlight = paxos.BatchOff, inFlightOff
+		pc.Batch, pc.InFlight = paxos.BatchOff, inFlightOff
 	}
-	r := paxos.NewProposer(c, now)
-	if err := p.node.rounds.first(r, paxos.NodeID(id), s); err != nil {
+	if c.Sizes.InFlight != 0 {
+		pc.InFlight = c.Sizes.InFlight
+	}
+	r := paxos.NewProposer(pc, c.Now)
+	if err := firstRounds(r, s, c.Sizes.Rounds); err != nil {
 		return nil, fmt.Errorf("proposer %d cannot lead: %w", id, err)
 	}
 	return r, nil
 }
 
-func (p *Process) learner(id uint16, now paxos.Time) role {
-	f := p.spec.File
-	c := paxos.LearnerConfig{
-		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: p.node.mtu,
-		Lease: int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: draw(),
+func (n *Node) learner(c *Config, id uint16) role {
+	f := c.File
+	lc := paxos.LearnerConfig{
+		ID: paxos.NodeID(id), Members: members(f), Window: int(f.Window), ValueBytes: int(f.ValueBytes), MTU: n.mtu,
+		Lease: int64(f.Timing.Lease), Retry: int64(f.Timing.Retry), Repair: int64(f.Timing.Retry) / 4, Seed: c.Draw(),
 	}
-	if deliver := p.spec.Deliver; deliver != nil {
-		c.Deliver = func(d *paxos.Delivery) { deliver(paxos.NodeID(id), d) }
+	if deliver := c.Deliver; deliver != nil {
+		lc.Deliver = func(d *paxos.Delivery) { deliver(paxos.NodeID(id), d) }
 	}
-	return paxos.NewLearner(c, now)
+	return paxos.NewLearner(lc, c.Now)
 }
 
-// client makes the client of a node, if the process has anything to submit.
-func (p *Process) client(id uint16, now paxos.Time) (role, error) {
-	spec, f := p.spec.Client, p.spec.File
+// client makes the client of a node, if there is anything to submit.
+func (n *Node) client(c *Config, id uint16) (role, error) {
+	spec, f := c.Client, c.File
 	if spec == nil {
 		return nil, nil
 	}
 	m := members(f)
 	if spec.Proposer != 0 {
-		if err := p.prefer(m.Proposers, spec.Proposer); err != nil {
+		if err := prefer(f, m.Proposers, spec.Proposer); err != nil {
 			return nil, err
 		}
 	}
-	p.preferLocal(m.Proposers, spec.Proposer)
-	p.preferLocal(m.Learners, 0)
-	c, err := client.New(client.Config{
+	n.preferLocal(m.Proposers, spec.Proposer)
+	n.preferLocal(m.Learners, 0)
+	r, err := client.New(client.Config{
 		Node: paxos.NodeID(id), Proposers: m.Proposers, Learners: m.Learners, Sessions: spec.Sessions, Outstanding: spec.Outstanding,
-		MaxValue: spec.MaxValue, MTU: p.node.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
-		Lease: int64(f.Timing.Lease), Seed: draw(), Done: spec.Source.Done,
-	}, now)
+		MaxValue: spec.MaxValue, MTU: n.mtu, Alone: f.Batch == cluster.BatchOff, Retry: int64(f.Timing.ClientRetry),
+		Lease: int64(f.Timing.Lease), Seed: c.Draw(), Done: spec.Source.Done,
+	}, c.Now)
 	if err != nil {
 		return nil, err
 	}
-	p.clients = append(p.clients, c)
-	return &clientRole{Client: c, source: spec.Source}, nil
+	n.clients = append(n.clients, r)
+	return &clientRole{Client: r, source: spec.Source}, nil
 }
 
 // prefer puts one node first.
-func (p *Process) prefer(ids []paxos.NodeID, id uint16) error {
+func prefer(f *cluster.File, ids []paxos.NodeID, id uint16) error {
 	for i := range ids {
 		if ids[i] == paxos.NodeID(id) {
 			ids[0], ids[i] = ids[i], ids[0]
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: node %d is no proposer: the proposers are %v", p.spec.File.Name, id, ids)
+	return fmt.Errorf("%s: node %d is no proposer: the proposers are %v", f.Name, id, ids)
 }
 
 // preferLocal puts a node of this loop first, unless one was asked for: it takes no hop.
-func (p *Process) preferLocal(ids []paxos.NodeID, asked uint16) {
+func (n *Node) preferLocal(ids []paxos.NodeID, asked uint16) {
 	if asked != 0 {
 		return
 	}
 	for i := range ids {
-		if p.node.places[ids[i]] >= 0 {
+		if n.places[ids[i]] >= 0 {
 			ids[0], ids[i] = ids[i], ids[0]
 			return
 		}

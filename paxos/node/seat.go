@@ -3,6 +3,7 @@ package node
 import (
 	"wirepaxos/paxos"
 	"wirepaxos/paxos/client"
+	"wirepaxos/paxos/cluster"
 )
 
 // role is a step function of the protocol.
@@ -20,13 +21,15 @@ type seat struct {
 	inbox []paxos.Message
 	out   *paxos.Outbox
 	due   paxos.Time
+
+	state     *cluster.State // of a proposer's node
+	reserving bool           // rounds for it, which were asked for and are not here
 }
 
-// inboxSize bounds what a role can be told in one pass; more is dropped and counted.
-const inboxSize = 1 << 13
-
-func newSeat(id paxos.NodeID, place int, kind paxos.Role, r role) *seat {
-	return &seat{node: id, place: place, kind: kind, role: r, inbox: make([]paxos.Message, 0, inboxSize), out: paxos.NewOutbox()}
+func newSeat(id paxos.NodeID, place int, kind paxos.Role, r role, size *Sizes) *seat {
+	return &seat{
+		node: id, place: place, kind: kind, role: r, inbox: make([]paxos.Message, 0, size.Inbox), out: paxos.NewOutboxOf(size.Outbox, size.Arena),
+	}
 }
 
 // Source gives a client values to submit.

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wirepaxos/paxos/sim"
+)
+
+// simFlags are the flags of the simulator.
+type simFlags struct {
+	seed, seeds       uint64
+	profile, jsonPath string
+	trace, keepGoing  bool
+	workers           int
+}
+
+func newSim() *cobra.Command {
+	var o simFlags
+	var profiles strings.Builder
+	for _, p := range sim.Profiles {
+		fmt.Fprintf(&profiles, "\n  %-10s %s", p.Name, p.Help)
+	}
+	c := &cobra.Command{
+		Use:   "sim",
+		Short: "Run clusters in virtual time under faults and hold them to what consensus promises",
+		Long: `Runs whole clusters, the code of production, on a simulated network with simulated clocks and disks. One seed decides all: the cluster,
+its load and every fault. Checkers that share no code with the protocol listen to every step: agreement, integrity, order, exactly once, nothing
+acknowledged is lost, ballots, promises, windows, trimming, linearizability; and once the faults have ended the cluster must serve every client again
+and bring all learners to one place. A seed that fails does so each time, to the byte.
+
+Exit status 1 if a seed failed; the command that replays it is printed.
+
+Profiles:` + profiles.String(),
+		Example: `  wirepaxos sim --seeds 2000 --profile chaos
+  wirepaxos sim --seed 193 --profile chaos --trace | less
+  wirepaxos sim --profile idle`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return o.run() },
+	}
+	f := c.Flags()
+	f.Uint64Var(&o.seed, "seed", 1, "first seed")
+	f.Uint64Var(&o.seeds, "seeds", 1, "how many seeds, counted up from the first")
+	f.StringVar(&o.profile, "profile", "chaos", "kinds of faults; the list is above")
+	f.BoolVar(&o.trace, "trace", false, "print everything that happens, a line each; of one seed")
+	f.StringVar(&o.jsonPath, "json", "", "file to write the outcome to, as JSON")
+	f.IntVar(&o.workers, "workers", 0, "seeds at once, each on a core; 0: as many as there are cores")
+	f.BoolVar(&o.keepGoing, "keep-going", false, "go on after a seed that failed")
+	return c
+}
+
+// check refuses what cannot be run.
+func (o *simFlags) check() (*sim.Profile, error) {
+	switch {
+	case o.seeds == 0:
+		return nil, fmt.Errorf("--seeds 0: want at least one")
+	case o.seed+o.seeds-1 < o.seed:
+		return nil, fmt.Errorf("--seed %d --seeds %d: seeds end at 2^64-1: begin lower", o.seed, o.seeds)
+	case o.trace && o.seeds > 1:
+		return nil, fmt.Errorf("--trace shows one seed: leave --seeds %d out", o.seeds)
+	case o.workers < 0 || o.workers > 1024:
+		return nil, fmt.Errorf("--workers %d: want 1 to 1024, or 0 for as many as there are cores", o.workers)
+	}
+	if o.workers == 0 {
+		o.workers = runtime.GOMAXPROCS(0)
+	}
+	return sim.FindProfile(o.profile)
+}
+
+// simReport is what came of all seeds. Rates are of one core.
+type simReport struct {
+	Profile          string       `json:"profile"`
+	Seed             uint64       `json:"seed"`
+	Seeds            uint64       `json:"seeds"` // that were run
+	Workers          int          `json:"workers"`
+	Failed           []sim.Result `json:"failed"`
+	Faults           []sim.Count  `json:"faults"`
+	RealS            float64      `json:"real_s"`
+	CoreS            float64      `json:"core_s"` // of all runs, one after the other
+	VirtualS         float64      `json:"virtual_s"`
+	VirtualPerReal   float64      `json:"virtual_s_per_real_s"`
+	Messages         uint64       `json:"messages"`
+	MessagesPerS     float64      `json:"messages_per_s"`
+	Values           uint64       `json:"values"`
+	Leaders          uint64       `json:"leaders"`
+	LongestHealMs    float64      `json:"longest_heal_ms"`
+	LongestHealSeed  uint64       `json:"longest_heal_seed"`
+	Last             *sim.Result  `json:"result,omitempty"` // where there was one seed
+	coreNs, virtual  int64
+	faultPlace       map[string]int
+	longestHealNanos int64
+}
+
+// add adds a run.
+func (r *simReport) add(run *sim.Result, took time.Duration) {
+	r.Seeds++
+	r.coreNs += int64(took)
+	r.virtual += run.VirtualNs
+	r.Messages += run.Messages
+	r.Values += run.Values
+	r.Leaders += run.Leaders
+	if run.Violation != nil {
+		r.Failed = append(r.Failed, *run)
+	} else if run.HealNs > r.longestHealNanos {
+		r.longestHealNanos, r.LongestHealSeed = run.HealNs, run.Seed
+	}
+	for _, f := range run.Faults {
+		i, ok := r.faultPlace[f.Name]
+		if !ok {
+			i = len(r.Faults)
+			r.faultPlace[f.Name] = i
+			r.Faults = append(r.Faults, sim.Count{Name: f.Name})
+		}
+		r.Faults[i].N += f.N
+	}
+	r.Last = run
+}
+
+// end computes what the sums say.
+func (r *simReport) end(took time.Duration) {
+	r.RealS, r.CoreS, r.VirtualS = took.Seconds(), float64(r.coreNs)/1e9, float64(r.virtual)/1e9
+	r.VirtualPerReal, r.MessagesPerS = r.VirtualS/r.CoreS, float64(r.Messages)/r.CoreS
+	r.LongestHealMs = float64(r.longestHealNanos) / 1e6
+	if r.Seeds > 1 {
+		r.Last = nil
+	}
+}
+
+// run runs the seeds and tells.
+func (o *simFlags) run() error {
+	p, err := o.check()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r := &simReport{Profile: p.Name, Seed: o.seed, Workers: o.workers, Failed: []sim.Result{}, faultPlace: map[string]int{}}
+	begun := time.Now()
+	o.play(ctx, p, r)
+	r.end(time.Since(begun))
+	o.tell(os.Stdout, r)
+	if o.jsonPath != "" {
+		b, err := json.MarshalIndent(r, "", "  ")
+		if err == nil {
+			err = os.WriteFile(o.jsonPath, append(b, '\n'), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("--json: %w", err)
+		}
+	}
+	switch {
+	case len(r.Failed) > 0:
+		return failed("%d of %d seeds failed", len(r.Failed), r.Seeds)
+	case r.Seeds < o.seeds:
+		return failed("interrupted after %d seeds", r.Seeds)
+	}
+	return nil
+}
+
+// play gives seeds to workers, in order, until there are none, one failed, or somebody interrupts.
+func (o *simFlags) play(ctx context.Context, p *sim.Profile, r *simReport) {
+	type outcome struct {
+		run  sim.Result
+		took time.Duration
+	}
+	outcomes := make(chan outcome)
+	var next atomic.Uint64
+	var over atomic.Bool
+	var workers sync.WaitGroup
+	for range o.workers {
+		workers.Go(func() {
+			for !over.Load() {
+				i := next.Add(1) - 1
+				if i >= o.seeds {
+					return
+				}
+				at := time.Now()
+				run := o.one(p, o.seed+i)
+				outcomes <- outcome{run, time.Since(at)}
+			}
+		})
+	}
+	go func() {
+		workers.Wait()
+		close(outcomes)
+	}()
+	progress := time.NewTicker(time.Second)
+	defer progress.Stop()
+	begun := time.Now()
+	for {
+		select {
+		case out, more := <-outcomes:
+			if !more {
+				return
+			}
+			r.add(&out.run, out.took)
+			if out.run.Violation != nil && !o.keepGoing {
+				over.Store(true)
+			}
+		case <-progress.C:
+			if !o.trace {
+				fmt.Fprintf(os.Stderr, "%4.0f s  %d of %d seeds, %d failed\n", time.Since(begun).Seconds(), r.Seeds, o.seeds, len(r.Failed))
+			}
+		case <-ctx.Done():
+			over.Store(true)
+			ctx = context.Background()
+		}
+	}
+}
+
+// one runs a seed.
+func (o *simFlags) one(p *sim.Profile, seed uint64) sim.Result {
+	c := sim.Config{Seed: seed, Profile: p}
+	if o.trace {
+		w := bufio.NewWriterSize(os.Stdout, 1<<16)
+		defer w.Flush()
+		c.Trace = w
+	}
+	return sim.Run(c)
+}
+
+// tell prints the outcome.
+func (o *simFlags) tell(w io.Writer, r *simReport) {
+	for i := range r.Failed {
+		f := &r.Failed[i]
+		fmt.Fprintf(w, "seed %d FAILED: %s\n  cluster: %s\n  faults:  %s\n  replay:  wirepaxos sim --profile %s --seed %d --trace\n",
+			f.Seed, f.Violation, f.Cluster, countsOf(f.Faults), f.Profile, f.Seed)
+	}
+	if r.Last != nil {
+		fmt.Fprintf(w, "cluster: %s\ntrace:   %016x\n", r.Last.Cluster, r.Last.Trace)
+	}
+	fmt.Fprintf(w, "faults:  %s\n", countsOf(r.Faults))
+	fmt.Fprintf(w, "speed:   %.0f virtual s in %.1f s on %d workers: %.0f virtual s/s and %.0f messages/s on one core\n", r.VirtualS, r.RealS, r.Workers,
+		r.VirtualPerReal, r.MessagesPerS)
+	fmt.Fprintf(w, "seeds:   %d to %d, profile %s: %d failed; %d values delivered, %d times a proposer came to lead", r.Seed, r.Seed+r.Seeds-1, r.Profile,
+		len(r.Failed), r.Values, r.Leaders)
+	if r.longestHealNanos > 0 {
+		fmt.Fprintf(w, "; at most %.0f ms from the end of the faults to service for all (seed %d)", r.LongestHealMs, r.LongestHealSeed)
+	}
+	fmt.Fprintln(w)
+}
+
+// countsOf is a list of counts as text.
+func countsOf(list []sim.Count) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	words := make([]string, len(list))
+	for i, c := range list {
+		words[i] = fmt.Sprintf("%s %d", c.Name, c.N)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"fmt"
+
+	"wirepaxos/dataplane/simwire"
+	"wirepaxos/paxos"
+	"wirepaxos/paxos/sim/check"
+)
+
+// world is one run: machines, the network between them, and what is going to happen when.
+type world struct {
+	plan     *plan
+	profile  *Profile
+	net      *simwire.Net
+	machines []*machine
+	at       []*machine // by address
+	events   events
+	suite    *check.Suite
+	trace    trace
+	registry registry
+	faults   faults
+
+	now       int64
+	quiet     bool // clients submit nothing more
+	turns     uint64
+	leaders   uint64 // times that a proposer came to lead
+	messages  uint64 // received by nodes that are gone; living ones count their own
+	failure   string // why the run cannot go on
+	healedAt  int64  // when the faults stopped; 0: not yet
+	settledAt int64
+}
+
+// mostTurns ends a run that does not end by itself: a loop that finds work for ever.
+const mostTurns = 1 << 27
+
+func newWorld(cfg *Config) *world {
+	p, network := newPlan(cfg.Seed, cfg.Profile), newRandom(cfg.Seed, "network")
+	w := &world{
+		plan: p, profile: cfg.Profile,
+		net: simwire.New(simwire.Config{Seed: network.next(), MTU: p.file.MTU, Queue: p.queue, Cells: 512}),
+	}
+	w.trace = trace{w: w, out: cfg.Trace}
+	w.suite = check.NewSuite(check.Cluster{Members: members(p.file), Window: int(p.file.Window)})
+	w.registry = registry{w: w, learners: map[paxos.NodeID]*replicaState{}}
+	w.net.Tap(w.trace.frame)
+	random := newRandom(cfg.Seed, "machines")
+	for i, e := range p.file.Endpoints() {
+		m := newMachine(w, i, e, &random, cfg.Profile.skewed)
+		w.machines = append(w.machines, m)
+		w.net.Address(m.name)
+	}
+	w.at = w.machines // addresses are given in the order of machines
+	w.faults = newFaults(w, cfg.Seed)
+	for _, m := range w.machines {
+		w.events.add(random.below(5*ms), func() { m.start() })
+	}
+	return w
+}
+
+// run lets things happen until stop says that it is enough, something is wrong, or the time is up.
+func (w *world) run(until int64, stop func() bool) {
+	for w.failure == "" && w.suite.Violation() == nil && !stop() {
+		arrival, ok := w.net.Next()
+		due := w.events.next()
+		if !ok || due < arrival {
+			arrival = due
+		}
+		if arrival > until {
+			w.advance(until)
+			return
+		}
+		w.advance(arrival)
+		if due == arrival {
+			w.events.run(w)
+		}
+		if w.turns > mostTurns {
+			w.failure = fmt.Sprintf("after %d turns of loops the run has come no further than %d ns", w.turns, w.now)
+		}
+	}
+}
+
+// advance moves the time on, and wakes the machines at which something arrives.
+func (w *world) advance(to int64) {
+	w.now = max(w.now, to)
+	for _, a := range w.net.AdvanceTo(w.now) {
+		w.at[a].wake(w.now)
+	}
+}
+
+// After the faults a cluster gets this much time to serve every client again, and then to bring all learners to one place. It is long because
+// some of what may be pending is: a learner tells of a gap at most each 64 retry times, and leases have to end.
+const (
+	recoverNs = 20 * s
+	settleNs  = 20 * s
+	pollNs    = 2 * ms
+	ackedEach = 5 // values that every client must get through after the faults
+)
+
+// play is the whole run: load and faults, then load alone, then silence.
+func (w *world) play() {
+	polled := int64(0)
+	poll := func(reached func() bool) func() bool {
+		return func() bool {
+			if w.now < polled {
+				return false
+			}
+			polled = w.now + pollNs
+			return reached()
+		}
+	}
+	w.faults.begin()
+	w.run(w.plan.runNs, func() bool { return false })
+	w.faults.end()
+	w.healedAt = w.now
+	if w.profile.fixed == nil {
+		w.phase("every client is served again", recoverNs, poll(w.served))
+	}
+	w.settledAt = w.now
+	w.quiet = true
+	w.phase("nothing is unanswered and all learners stand at one place", settleNs, poll(w.settled))
+	if w.failure == "" && w.suite.Violation() == nil {
+		end := w.end()
+		w.suite.Ended(&end)
+		w.registry.judge()
+	}
+}
+
+// phase runs until something is reached, which must be within bound.
+func (w *world) phase(what string, bound int64, reached func() bool) {
+	if w.failure != "" || w.suite.Violation() != nil {
+		return
+	}
+	done := false
+	until := w.now + bound
+	w.events.add(until, func() {}) // so that time goes on though nothing else happens
+	w.run(until, func() bool {
+		done = done || reached()
+		return done
+	})
+	if !done && w.failure == "" && w.suite.Violation() == nil && !reached() {
+		w.suite.Fail("progress", "%d virtual ms after the faults ended it is not so that %s: %s", (w.now-w.healedAt)/ms, what, w.describe())
+	}
+}
+
+// served tells whether every client got values through since the faults stopped.
+func (w *world) served() bool {
+	for _, m := range w.machines {
+		if m.source != nil && m.source.ackedSince(w.healedAt) < ackedEach {
+			return false
+		}
+	}
+	return true
+}
+
+// settled tells whether nothing is unanswered and all learners stand at one place, with nothing above it that a leader proposes. What a learner
+// heard of further up, nobody may remember: the proposals of one that leads no more, which no acceptor got.
+func (w *world) settled() bool {
+	place, next, learners, same := paxos.Instance(0), paxos.Instance(0), 0, true
+	for _, m := range w.machines {
+		if m.source != nil && m.source.unanswered() > 0 {
+			return false
+		}
+		m.roles(func(id paxos.NodeID, role any) {
+			switch r := role.(type) {
+			case *paxos.Learner:
+				at, _, _ := r.Delivered()
+				same = same && !r.Behind() && (learners == 0 || at == place)
+				place = at
+				learners++
+			case *paxos.Proposer:
+				if _, leads := r.Leading(); leads {
+					next = max(next, r.Next())
+				}
+			}
+		})
+	}
+	return same && place >= next
+}
+
+// learnerEnd is where a learner stands.
+func learnerEnd(id paxos.NodeID, l *paxos.Learner) check.LearnerEnd {
+	watermark, values, hash := l.Delivered()
+	return check.LearnerEnd{Node: id, Watermark: watermark, Values: values, Hash: hash}
+}
+
+// end is the last state.
+func (w *world) end() (e check.End) {
+	for _, m := range w.machines {
+		m.roles(func(id paxos.NodeID, role any) {
+			if l, ok := role.(*paxos.Learner); ok {
+				e.Learners = append(e.Learners, learnerEnd(id, l))
+			}
+		})
+	}
+	return e
+}
+
+// describe says how every role stands, for people who look for what holds a run up.
+func (w *world) describe() (text string) {
+	for _, m := range w.machines {
+		if !m.up() {
+			text += fmt.Sprintf("; %s is down", m.name)
+		}
+		m.roles(func(id paxos.NodeID, role any) {
+			switch r := role.(type) {
+			case *paxos.Acceptor:
+				text += fmt.Sprintf("; acceptor %d promised %v, holds %d to %d, votes: %v", id, r.Promised(), r.Low(), r.High(), !r.Amnesia())
+			case *paxos.Proposer:
+				b, leads := r.Leading()
+				text += fmt.Sprintf("; proposer %d leads: %v, by %v, follows %d, low %d, chosen below %d, next %d", id, leads, b, r.Leader(), r.Low(),
+					r.ChosenBelow(), r.Next())
+			case *paxos.Learner:
+				at, n, _ := r.Delivered()
+				text += fmt.Sprintf("; learner %d delivered %d values up to %d of %d, behind: %v, stuck: %v", id, n, at, r.High(), r.Behind(), r.Stuck())
+			}
+		})
+		if m.source != nil {
+			text += fmt.Sprintf("; client on %s has %d unanswered", m.name, m.source.unanswered())
+			if m.up() {
+				for _, c := range m.clients() {
+					text += fmt.Sprintf(" (%s), proposer %d, learner %d", c.Trouble(m.clock.local(w.now)), c.Proposer(), c.Learner())
+				}
+			}
+		}
+	}
+	return text[min(2, len(text)):]
+}
