@@ -129,9 +129,11 @@ func (w *workshop) buildAll(ctx context.Context, all []mutant) error {
 // simulated is what `wirepaxos sim --json` writes.
 type simulated struct {
 	Seeds  int `json:"seeds"` // that ran
-	Failed *struct {
-		Seed    uint64 `json:"seed"`
-		Checker string `json:"checker"`
+	Failed []struct {
+		Seed      uint64 `json:"seed"`
+		Violation struct {
+			Rule string `json:"rule"`
+		} `json:"violation"`
 	} `json:"failed"`
 }
 
@@ -160,12 +162,12 @@ func (w *workshop) simulate(ctx context.Context, binary, profile string, seeds i
 	if err == nil {
 		err = json.Unmarshal(content, &said)
 	}
-	if err != nil || failed == nil && said.Failed != nil || failed != nil && said.Failed == nil {
+	if err != nil || (failed == nil) != (len(said.Failed) == 0) {
 		return o, fmt.Errorf("%s: no verdict (%v, %v)\n%s", strings.Join(cmd.Args, " "), failed, err, text)
 	}
 	o.seeds = said.Seeds
-	if said.Failed != nil {
-		o.caught, o.seed, o.checker = true, said.Failed.Seed, said.Failed.Checker
+	if len(said.Failed) > 0 {
+		o.caught, o.seed, o.checker = true, said.Failed[0].Seed, said.Failed[0].Violation.Rule
 	}
 	return o, nil
 }

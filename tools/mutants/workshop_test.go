@@ -28,11 +28,11 @@ func TestSimulate(t *testing.T) {
 		want         outcome
 		fails        string
 	}{
-		{"passes", `echo '{"seeds":20}' >"$report"`, outcome{seeds: 20}, ""},
-		{"fails", `echo '{"seeds":7,"failed":{"seed":9,"checker":"order"}}' >"$report"; exit 1`, outcome{caught: true, checker: "order", seed: 9, seeds: 7}, ""},
+		{"passes", `echo '{"seeds":20,"failed":[]}' >"$report"`, outcome{seeds: 20}, ""},
+		{"fails", `echo '{"seeds":7,"failed":[{"seed":9,"violation":{"rule":"order"}}]}' >"$report"; exit 1`, outcome{caught: true, checker: "order", seed: 9, seeds: 7}, ""},
 		{"panics", `echo 'panic: index' >&2; exit 2`, outcome{caught: true, checker: "panic"}, ""},
 		{"refuses", `echo 'no such profile' >&2; exit 2`, outcome{}, "no such profile"},
-		{"fails and says nothing", `echo '{"seeds":20}' >"$report"; exit 1`, outcome{}, "no verdict"},
+		{"fails and says nothing", `echo '{"seeds":20,"failed":[]}' >"$report"; exit 1`, outcome{}, "no verdict"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			w, binary := fake(t, x.script)
