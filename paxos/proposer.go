@@ -81,6 +81,7 @@ type Proposer struct {
 	nextScan Time
 	silence  Time     // when to try to lead, while following
 	giveUp   Time     // when a recovery that does not get on is begun anew, while leading
+	cramped  bool     // a recovered value found no room: win back more when the next step begins
 	full     Instance // the low watermark when an acceptor was last reported full, plus 1
 	again    Time     // when a gap that a learner tells of may begin phase 1 anew
 	Counters ProposerCounters
@@ -197,8 +198,12 @@ func (p *Proposer) Step(now Time, in []Message, out *Outbox) {
 
 // begin makes room: no message shows a value of ours any more.
 func (p *Proposer) begin() {
-	if p.values.crowded() {
+	if p.values.crowded() || p.cramped {
 		p.reclaim()
+	}
+	if p.cramped {
+		p.cramped = false
+		p.compact()
 	}
 	p.values.settle()
 }
@@ -241,7 +246,7 @@ func (p *Proposer) tickLeading(now Time, out *Outbox) {
 	if now >= p.nextBeat {
 		p.beat(now, out)
 	}
-	if p.recover < p.reported || p.fetches > 0 {
+	if p.recovering() {
 		if now >= p.giveUp {
 			// Those who hold a value that was reported do not give it. It may not have been chosen; another quorum will tell.
 			p.prepare(now, out)

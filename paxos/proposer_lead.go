@@ -160,7 +160,11 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 	out.event(Event{Kind: EventLeading, Ballot: p.ballot, Instance: p.next})
 }
 
-// recoverMore fetches reported values and fills holes with no-ops, a bounded number at once. New values are proposed above meanwhile.
+// recovering tells whether something that phase 1 reported, or a hole among it, is not proposed yet.
+func (p *Proposer) recovering() bool { return p.recover < p.reported || p.fetches > 0 }
+
+// recoverMore fetches reported values and fills holes with no-ops, a bounded number at once. New values wait: learners could not deliver them
+// before, and the room that they take may be what a reported value lacks.
 func (p *Proposer) recoverMore(now Time, out *Outbox) {
 	const fetchesInFlight = 128
 	for p.recover < p.reported && p.fetches < fetchesInFlight && len(out.Now) < cap(out.Now)/2 {

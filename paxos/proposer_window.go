@@ -17,14 +17,15 @@ func (p *Proposer) pump(now Time, out *Outbox) {
 }
 
 func (p *Proposer) canPropose(out *Outbox) bool {
-	return p.next-p.low <= p.mask && p.unchosen < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-cap(out.Now)/8
+	return p.next-p.low <= p.mask && !p.recovering() && p.unchosen < p.pace.flight && len(out.Now)+len(p.dests) < cap(out.Now)-cap(out.Now)/8
 }
 
 // propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
 func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool {
-	if !p.values.fits(len(value)) {
+	if !p.fits(i, len(value)) {
 		p.reclaim()
-		if !p.values.fits(len(value)) {
+		if !p.fits(i, len(value)) {
+			p.cramped = p.recovering()
 			return false
 		}
 	}
@@ -41,6 +42,16 @@ func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool
 		p.accept(id, s, out)
 	}
 	return true
+}
+
+// fits tells whether there is room for an instance's value. While values are recovered, in whatever order they come, room is kept for the first
+// that is not chosen: acceptors may refuse all others until they have that one, so nothing else would ever make room for it. A second largest
+// value is for the end of the buffer, where one may not fit.
+func (p *Proposer) fits(i Instance, length int) bool {
+	if i != p.chosen && p.recovering() && recordSize(length)+2*recordSize(p.cfg.MTU-AcceptOverhead) > p.values.free() {
+		return false
+	}
+	return p.values.fits(length)
 }
 
 func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
@@ -63,19 +74,26 @@ func (p *Proposer) aim() {
 	p.destsAt = p.leases.changes
 }
 
-// reclaim wins back the room of values that are chosen: from there on acceptors keep them.
+// reclaim wins back the room of the oldest values, up to the first that is not chosen: from there on acceptors keep them.
 func (p *Proposer) reclaim() {
 	for {
 		instance, at, ok := p.values.oldest()
-		if !ok {
-			return
-		}
-		s := &p.slots[instance&p.mask]
-		if s.state == slotProposed && s.ballot == p.ballot && s.instance == instance && s.at == at && instance >= p.low {
+		if !ok || p.lives(instance, at) {
 			return
 		}
 		p.values.drop()
 	}
+}
+
+func (p *Proposer) lives(i Instance, at uint64) bool {
+	s := &p.slots[i&p.mask]
+	return s.state == slotProposed && s.ballot == p.ballot && s.instance == i && s.at == at && i >= p.low
+}
+
+// compact wins back what lies dead between values that are not chosen: recovered ones come in any order. It is long work, but only a recovery
+// that lacks room asks for it.
+func (p *Proposer) compact() {
+	p.values.compact(p.lives, func(i Instance, at uint64) { p.slots[i&p.mask].at = at })
 }
 
 // onAccepted counts votes for our ballot. No message makes it look at more instances than the window has.
