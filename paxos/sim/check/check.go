@@ -107,6 +107,7 @@ func NewSuite(c Cluster) *Suite {
 	s.Add(l)
 	s.Add(newAcceptors(s, c, l))
 	s.Add(newBallots(s))
+	s.Add(newChoice(s, l))
 	s.Add(newTrim(s, c))
 	s.Add(newOrder(s, l))
 	s.Add(newValues(s))
