@@ -41,7 +41,9 @@ func newWorld(cfg *Config) *world {
 		net: simwire.New(simwire.Config{Seed: network.next(), MTU: p.file.MTU, Queue: p.queue, Cells: 512}),
 	}
 	w.trace = trace{w: w, out: cfg.Trace}
-	w.suite = check.NewSuite(check.Cluster{Members: members(p.file), Window: int(p.file.Window)})
+	w.suite = check.NewSuite(check.Cluster{
+		Members: members(p.file), Window: int(p.file.Window), Lease: int64(p.file.Timing.Lease), Now: func() int64 { return w.now },
+	})
 	w.registry = registry{w: w, learners: map[paxos.NodeID]*replicaState{}}
 	w.net.Tap(w.trace.frame)
 	random := newRandom(cfg.Seed, "machines")

@@ -15,6 +15,8 @@ import (
 type Cluster struct {
 	Members paxos.Members
 	Window  int
+	Lease   int64        // of learners, in nanoseconds
+	Now     func() int64 // the time of the run, in nanoseconds
 }
 
 // Actor is one role of one node in one of its starts.
@@ -107,6 +109,8 @@ func NewSuite(c Cluster) *Suite {
 	s.Add(l)
 	s.Add(newAcceptors(s, c, l))
 	s.Add(newBallots(s))
+	s.Add(newChoice(s, l))
+	s.Add(newRegistration(s, c))
 	s.Add(newTrim(s, c))
 	s.Add(newOrder(s, l))
 	s.Add(newValues(s))

@@ -13,12 +13,15 @@ import (
 type stage struct {
 	*Suite
 	starts map[paxos.NodeID]int
+	now    int64
 }
 
 func newStage() *stage {
-	return &stage{starts: map[paxos.NodeID]int{}, Suite: NewSuite(Cluster{Window: 8, Members: paxos.Members{
+	s := &stage{starts: map[paxos.NodeID]int{}}
+	s.Suite = NewSuite(Cluster{Window: 8, Lease: 1000, Now: func() int64 { return s.now }, Members: paxos.Members{
 		Acceptors: []paxos.NodeID{1, 2, 3}, Proposers: []paxos.NodeID{4, 5}, Learners: []paxos.NodeID{6, 7},
-	}})}
+	}})
+	return s
 }
 
 func (s *stage) actor(id paxos.NodeID) *Actor {
