@@ -88,6 +88,7 @@ func (w *world) faultsCounted() (list []Count) {
 	add("crashes", c.crashes)
 	add("acceptors without a vote", c.acceptorCrashes)
 	add("failed starts", c.failedStarts)
+	add("proposers gone for good", c.departures)
 	return list
 }
 

@@ -42,7 +42,8 @@ func newWorld(cfg *Config) *world {
 	}
 	w.trace = trace{w: w, out: cfg.Trace}
 	w.suite = check.NewSuite(check.Cluster{
-		Members: members(p.file), Window: int(p.file.Window), Lease: int64(p.file.Timing.Lease), Now: func() int64 { return w.now },
+		Members: members(p.file), Window: int(p.file.Window), Lease: int64(p.file.Timing.Lease),
+		LeaderTimeout: int64(p.file.Timing.LeaderTimeout), Now: func() int64 { return w.now },
 	})
 	w.registry = registry{w: w, learners: map[paxos.NodeID]*replicaState{}}
 	w.net.Tap(w.trace.frame)

@@ -13,10 +13,11 @@ import (
 
 // Cluster is what checkers know of the cluster from the start.
 type Cluster struct {
-	Members paxos.Members
-	Window  int
-	Lease   int64        // of learners, in nanoseconds
-	Now     func() int64 // the time of the run, in nanoseconds
+	Members       paxos.Members
+	Window        int
+	Lease         int64        // of learners, in nanoseconds
+	LeaderTimeout int64        // in nanoseconds
+	Now           func() int64 // the time of the run, in nanoseconds
 }
 
 // Actor is one role of one node in one of its starts.
@@ -111,6 +112,7 @@ func NewSuite(c Cluster) *Suite {
 	s.Add(newBallots(s))
 	s.Add(newChoice(s, l))
 	s.Add(newRegistration(s, c))
+	s.Add(newLeadership(s, c))
 	s.Add(newTrim(s, c))
 	s.Add(newOrder(s, l))
 	s.Add(newValues(s))

@@ -18,7 +18,7 @@ type stage struct {
 
 func newStage() *stage {
 	s := &stage{starts: map[paxos.NodeID]int{}}
-	s.Suite = NewSuite(Cluster{Window: 8, Lease: 1000, Now: func() int64 { return s.now }, Members: paxos.Members{
+	s.Suite = NewSuite(Cluster{Window: 8, Lease: 1000, LeaderTimeout: 100, Now: func() int64 { return s.now }, Members: paxos.Members{
 		Acceptors: []paxos.NodeID{1, 2, 3}, Proposers: []paxos.NodeID{4, 5}, Learners: []paxos.NodeID{6, 7},
 	}})
 	return s
