@@ -69,7 +69,10 @@ func (o *source) submit(c *client.Client, session int) bool {
 	if c.Open(session) >= p.outstanding {
 		return false
 	}
-	size := opSize + int(o.random.below(int64(max(p.maxValue-opSize, 0))+1))
+	size := max(opSize, p.maxValue)
+	if o.random.percent(70) { // else as large as the others that are so: it takes values of one length to take one for the other
+		size = opSize + int(o.random.below(int64(size-opSize)+1))
+	}
 	id := paxos.ClientID(o.ids[session])
 	op := o.m.w.registry.call(&o.random, valueID{id, o.next[session]}, o.buffer[:size])
 	if !c.Submit(session, o.buffer[:size]) {

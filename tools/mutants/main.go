@@ -10,6 +10,8 @@
 //
 //	N caught, N survived
 //
+// What it may cost at most is printed first, what it did cost before the last line.
+//
 // The exit status is 1 if one survived, 2 if the tool could not do its work, or the true version failed.
 package main
 
@@ -90,14 +92,15 @@ func run(ctx context.Context, o options) (survived int, err error) {
 	if o.build {
 		return 0, w.buildAll(ctx, all)
 	}
-	if err := w.runTrue(ctx, all); err != nil {
+	began := time.Now()
+	if err := w.runTrue(ctx, all, o.workers); err != nil {
 		return 0, err
 	}
 	results, err := w.runAll(ctx, all, o.workers)
 	if err != nil {
 		return 0, err
 	}
-	return printTable(os.Stdout, results), nil
+	return printTable(os.Stdout, results, time.Since(began)), nil
 }
 
 // choose picks the mutants of a list of names; all where it is empty.

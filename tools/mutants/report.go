@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,13 +34,13 @@ func (r *result) String() string {
 }
 
 // runTrue builds the true version and wants each profile to pass.
-func (w *workshop) runTrue(ctx context.Context, all []mutant) error {
+func (w *workshop) runTrue(ctx context.Context, all []mutant, workers int) error {
 	binary, err := w.build(ctx, nil)
 	if err != nil {
 		return err
 	}
 	most := make(map[string]int)
-	var profiles []string
+	var profiles, budget []string
 	for _, m := range all {
 		for _, profile := range m.profiles {
 			if most[profile] == 0 {
@@ -49,17 +51,36 @@ func (w *workshop) runTrue(ctx context.Context, all []mutant) error {
 	}
 	slices.Sort(profiles)
 	for _, profile := range profiles {
-		o, err := w.simulate(ctx, binary, profile, most[profile])
-		switch {
-		case err != nil:
-			return err
-		case o.caught:
-			return fmt.Errorf("the true version fails: %s at seed %d of profile %s: that comes first", o.checker, o.seed, profile)
-		case o.note != "":
-			return fmt.Errorf("the true version, profile %s: %s: give it more -patience", profile, o.note)
-		}
-		fmt.Printf("the true version passes %d seeds of %s in %.1f s\n", o.seeds, profile, o.took.Seconds())
+		budget = append(budget, fmt.Sprintf("%d of %s", most[profile], profile))
 	}
+	fmt.Printf("budget of %d mutants: at most %d seeds of each profile that their files name, %v each; of the true version %s\n",
+		len(all), slices.Max(slices.Collect(maps.Values(most))), w.patience, strings.Join(budget, ", "))
+	errs := make([]error, len(profiles))
+	var group sync.WaitGroup
+	turns := make(chan struct{}, workers)
+	for i, profile := range profiles {
+		turns <- struct{}{}
+		group.Go(func() {
+			errs[i] = w.pass(ctx, binary, profile, most[profile])
+			<-turns
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// pass wants the true version to pass seeds of a profile.
+func (w *workshop) pass(ctx context.Context, binary, profile string, seeds int) error {
+	o, err := w.simulate(ctx, binary, profile, seeds)
+	switch {
+	case err != nil:
+		return err
+	case o.caught:
+		return fmt.Errorf("the true version fails: %s at seed %d of profile %s: that comes first", o.checker, o.seed, profile)
+	case o.note != "":
+		return fmt.Errorf("the true version, profile %s: %s: give it more -patience", profile, o.note)
+	}
+	fmt.Printf("the true version passes %d seeds of %s in %.1f s\n", o.seeds, profile, o.took.Seconds())
 	return nil
 }
 
@@ -129,7 +150,7 @@ func (w *workshop) runOne(ctx context.Context, m *mutant) (o outcome, err error)
 }
 
 // printTable prints all results and their sum, and returns how many survived.
-func printTable(out io.Writer, results []result) (survived int) {
+func printTable(out io.Writer, results []result, took time.Duration) (survived int) {
 	fmt.Fprintln(out)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "mutant\tbreaks\tcaught by\tprofile\tseed\tseeds\tseconds")
@@ -147,6 +168,11 @@ func printTable(out io.Writer, results []result) (survived int) {
 			fmt.Fprintf(out, "\n%s survived: %s\n", r.mutant.name, r.mutant.what)
 		}
 	}
+	seeds := 0
+	for _, r := range results {
+		seeds += r.seeds
+	}
+	fmt.Fprintf(out, "\n%d seeds of mutants, %.0f s in all with building and the true version\n", seeds, took.Seconds())
 	fmt.Fprintf(out, "\n%d caught, %d survived\n", len(results)-survived, survived)
 	return survived
 }

@@ -71,13 +71,13 @@ func TestTable(t *testing.T) {
 	survived := printTable(&out, []result{
 		{&mutant{name: "a", rule: "P1"}, outcome{caught: true, profile: "calm", checker: "order", seed: 12, seeds: 12, took: 1500 * time.Millisecond}},
 		{&mutant{name: "b", rule: "L2", what: "Nothing holds."}, outcome{profile: "chaos", seeds: 300, took: time.Minute}},
-	})
+	}, 2*time.Minute)
 	if survived != 1 {
 		t.Errorf("%d survived", survived)
 	}
 	for _, want := range []string{
 		"a       P1      order      calm     12    12     1.5\n", "b       L2      SURVIVED   chaos    -     300    60.0\n",
-		"\nb survived: Nothing holds.\n", "\n\n1 caught, 1 survived\n",
+		"\nb survived: Nothing holds.\n", "\n312 seeds of mutants, 120 s in all", "\n\n1 caught, 1 survived\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q lacks %q", out.String(), want)

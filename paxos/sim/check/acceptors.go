@@ -12,6 +12,7 @@ import (
 //	vote       it votes for no ballot below one that it promised
 //	report     a promise lists every instance of its pages in which it voted, with the last ballot and that value
 //	amnesia    with storage "memory", one that restarted neither promises nor votes
+//	preempted  when it refuses for a promise, it names one above what it refuses
 //	window     it votes for no instance beyond its window, nor for one that it was told is trimmed; what it calls trimmed it was told
 type acceptors struct {
 	suite  *Suite
@@ -65,6 +66,13 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 	}
 	if a.Start > 0 && (len(e.said) > 0 || promises(out)) {
 		c.suite.Fail("amnesia", "%v promises or votes after its %d. restart", a, a.Start)
+	}
+}
+
+// OnSaid looks at refusals: without the ballot that was promised a proposer would have to find out by waiting.
+func (c *acceptors) OnSaid(a *Actor, m *paxos.Message) {
+	if m.Kind == paxos.KindPreempted && a.Role == paxos.RoleAcceptor && m.Promised <= m.Ballot {
+		c.suite.Fail("preempted", "%v refused ballot %v for its promise and says that it promised %v", a, m.Ballot, m.Promised)
 	}
 }
 

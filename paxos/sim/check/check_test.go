@@ -177,6 +177,12 @@ var acts = []struct {
 		s.restart(1)
 		s.choose(ballot(1, 4), 0, "a")
 	}},
+	{"a refusal without the promise", "preempted", func(s *stage) {
+		s.says(1, nil, paxos.Message{Kind: paxos.KindPreempted, Ballot: ballot(1, 4), Promised: ballot(1, 4)})
+	}},
+	{"a refusal for a promise", "", func(s *stage) {
+		s.says(1, nil, paxos.Message{Kind: paxos.KindPreempted, Ballot: ballot(1, 4), Promised: ballot(2, 5)})
+	}},
 	{"a vote beyond the window", "window", func(s *stage) { s.choose(ballot(1, 4), 8, "a") }},
 	{"a vote at the end of the window", "", func(s *stage) {
 		s.hears(1, 1)
