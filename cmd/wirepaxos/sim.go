@@ -89,6 +89,7 @@ type simReport struct {
 	Workers          int          `json:"workers"`
 	Failed           []sim.Result `json:"failed"`
 	Faults           []sim.Count  `json:"faults"`
+	Features         []sim.Count  `json:"features"` // in how many seeds each was used
 	RealS            float64      `json:"real_s"`
 	CPUS             float64      `json:"cpu_s"`
 	VirtualS         float64      `json:"virtual_s"`
@@ -102,6 +103,7 @@ type simReport struct {
 	Last             *sim.Result  `json:"result,omitempty"` // where there was one seed
 	virtual          int64
 	faultPlace       map[string]int
+	featurePlace     map[string]int
 	longestHealNanos int64
 }
 
@@ -118,15 +120,23 @@ func (r *simReport) add(run *sim.Result) {
 		r.longestHealNanos, r.LongestHealSeed = run.HealNs, run.Seed
 	}
 	for _, f := range run.Faults {
-		i, ok := r.faultPlace[f.Name]
-		if !ok {
-			i = len(r.Faults)
-			r.faultPlace[f.Name] = i
-			r.Faults = append(r.Faults, sim.Count{Name: f.Name})
-		}
-		r.Faults[i].N += f.N
+		count(&r.Faults, r.faultPlace, f.Name, f.N)
+	}
+	for _, f := range run.Features {
+		count(&r.Features, r.featurePlace, f.Name, 1)
 	}
 	r.Last = run
+}
+
+// count adds to a sum by its name.
+func count(sums *[]sim.Count, place map[string]int, name string, n uint64) {
+	i, ok := place[name]
+	if !ok {
+		i = len(*sums)
+		place[name] = i
+		*sums = append(*sums, sim.Count{Name: name})
+	}
+	(*sums)[i].N += n
 }
 
 // end computes what the sums say.
@@ -149,7 +159,7 @@ func (o *simFlags) run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r := &simReport{Profile: p.Name, Seed: o.seed, Workers: o.workers, Failed: []sim.Result{}, faultPlace: map[string]int{}}
+	r := &simReport{Profile: p.Name, Seed: o.seed, Workers: o.workers, Failed: []sim.Result{}, faultPlace: map[string]int{}, featurePlace: map[string]int{}}
 	begun, used := time.Now(), cpuTime()
 	o.play(ctx, p, r)
 	r.end(time.Since(begun), cpuTime()-used)
@@ -247,7 +257,7 @@ func (o *simFlags) tell(w io.Writer, r *simReport) {
 	if r.Last != nil {
 		fmt.Fprintf(w, "cluster: %s\ntrace:   %016x\n", r.Last.Cluster, r.Last.Trace)
 	}
-	fmt.Fprintf(w, "faults:  %s\n", countsOf(r.Faults))
+	fmt.Fprintf(w, "faults:  %s\nseeds with: %s\n", countsOf(r.Faults), countsOf(r.Features))
 	fmt.Fprintf(w, "speed:   %.1f virtual s in %.1f s, %.1f s of CPU time: %.0f virtual s and %.0f messages a CPU second\n", r.VirtualS, r.RealS, r.CPUS,
 		r.VirtualPerCPU, r.MessagesPerCPU)
 	fmt.Fprintf(w, "seeds:   %d to %d, profile %s: %d failed; %d values delivered, %d times a proposer came to lead", r.Seed, r.Seed+r.Seeds-1, r.Profile,

@@ -143,6 +143,7 @@ func (c *Client) onSession(m *paxos.Message) {
 	case status == paxos.StatusTaken:
 		h.taken = m.Total
 		c.lose(s, status)
+	case status == paxos.StatusNoRoom && e.generation != 0: // a copy of the first open found no room, and this one did: what matters is what comes now
 	case status == paxos.StatusNoRoom, status == paxos.StatusUnknown:
 		c.lose(s, status)
 	}

@@ -160,7 +160,7 @@ func (r *rig) statusHere() (*Status, error) {
 // Learners and clients say goodbye when their process ends, acceptors and proposers do not.
 func TestLeave(t *testing.T) {
 	r := newRig(t, rigFile(t), "m", nil)
-	r.node.leave()
+	r.node.Leave()
 	for endpoint, want := range map[string]int{"a": 1, "b": 1, "p": 1, "l": 0, "c": 0} {
 		if got := r.kinds(endpoint)[paxos.KindDelete]; got != want {
 			t.Errorf("%d goodbyes went to %q, want %d", got, endpoint, want)

@@ -143,7 +143,7 @@ func (p *Process) Run() error {
 	}()
 	err := p.loop.Run()
 	if err == nil {
-		p.node.leave()
+		p.node.Leave()
 	}
 	close(p.rounds.asked)
 	close(p.notices)
@@ -173,8 +173,8 @@ func (p *Process) Loop() *dataplane.Loop { return p.loop }
 // Clients are the clients of the client nodes. They belong to the loop.
 func (p *Process) Clients() []*client.Client { return p.node.clients }
 
-// leave says goodbye for learners and clients, so that nobody waits for their leases to end.
-func (n *Node) leave() {
+// Leave says goodbye for learners and clients, so that nobody waits for their leases to end. It belongs to the loop, or comes after it.
+func (n *Node) Leave() {
 	for _, s := range n.seats {
 		s.out.Reset()
 		switch r := s.role.(type) {
@@ -184,6 +184,9 @@ func (n *Node) leave() {
 			r.Leave(s.out)
 		default:
 			continue
+		}
+		if n.observe != nil {
+			n.observe(Stepped{Node: s.node, Role: s.kind, Out: s.out})
 		}
 		n.dispatch(s)
 	}

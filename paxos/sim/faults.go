@@ -13,6 +13,8 @@ type faults struct {
 	wires    random
 	cuts     random
 	machines random
+	clients  random
+	people   random
 	link     simwire.Faults // of all links, but for spells
 	sound    simwire.Faults
 	cut      [][]int // how many partitions a link is cut by, from and to
@@ -30,6 +32,7 @@ type faultCounts struct {
 func newFaults(w *world, seed uint64) faults {
 	f := faults{
 		w: w, seed: seed, wires: newRandom(seed, "wires"), cuts: newRandom(seed, "partitions"), machines: newRandom(seed, "crashes"),
+		clients: newRandom(seed, "clients"), people: newRandom(seed, "people"),
 		sound: simwire.Faults{DelayNs: w.plan.delayNs, JitterNs: w.plan.jitterNs}, amnesiac: map[paxos.NodeID]bool{},
 	}
 	f.link = f.sound
@@ -55,6 +58,8 @@ func (f *faults) begin() {
 	if r := newRandom(f.seed, "departures"); p.crashNs > 0 && r.percent(30) {
 		f.after(r.below(f.w.plan.runNs), f.depart)
 	}
+	f.often(p.clientNs, &f.clients, f.client)
+	f.often(p.handoverNs, &f.people, f.handover)
 }
 
 // often does something again and again, meanNs apart on average.

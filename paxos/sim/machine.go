@@ -24,12 +24,14 @@ type machine struct {
 	clock    clock
 	disk     *disk
 	slow     int64 // how many times longer everything takes
+	habits   habits
 
 	// Of the process that runs.
 	node   *node.Node
 	loop   *dataplane.Loop
 	port   *simwire.Port
 	source *source // of its client; nil without one. It stays when the machine is down.
+	keeper keeper  // of its client's sessions
 	grants []grant
 	starts int
 	actors []*check.Actor
@@ -87,16 +89,17 @@ func (m *machine) start() bool {
 		Deliver: m.deliver, Notice: m.notice, Warn: func(string, ...any) {}, Observe: m.observe,
 	}
 	if m.has(cluster.Client) {
-		m.source = newSource(m)
-		c.Client = &node.ClientSpec{Sessions: w.plan.sessions, Outstanding: w.plan.outstanding, MaxValue: w.plan.maxValue, Source: m.source}
+		c.Client, err = m.clientSpec()
 	}
-	n, err := node.New(c)
+	var n *node.Node
+	if err == nil {
+		n, err = node.New(c)
+	}
 	if err == nil {
 		m.loop, err = dataplane.NewLoop(dataplane.LoopConfig{Name: m.name, Core: dataplane.NoCore, Idle: dataplane.IdleBlock, Ports: c.Ports}, n)
 	}
 	if err != nil {
 		port.Close()
-		m.source = nil
 		w.trace.event(m, "does not start: %v", err)
 		return false
 	}
@@ -143,12 +146,25 @@ func (m *machine) crash() {
 			m.reserve(g.node, g.first)
 		}
 	}
+	if m.keeper.writing {
+		m.disk.power = int(m.random.below(6))
+		_ = m.save() // what reaches the disk of it
+	}
+	m.tally()
+	m.keeper = keeper{}
 	m.w.messages += m.node.Counters.Messages
 	m.disk.crash(&m.random)
 	m.port.Close()
 	m.node, m.loop, m.port, m.wakeAt = nil, nil, nil, never
 	if m.source != nil {
 		m.source.abandon()
+	}
+}
+
+// tally adds up what a process that ends, or the run with it, has counted.
+func (m *machine) tally() {
+	for _, c := range m.clients() {
+		m.w.features.add(featRenewed, c.Counters.Renewed)
 	}
 }
 
@@ -273,6 +289,7 @@ func (m *machine) deliver(id paxos.NodeID, d *paxos.Delivery) {
 	m.w.trace.delivered(m, id, d)
 	m.w.suite.Delivered(m.actor(id, paxos.RoleLearner), d)
 	m.w.registry.deliver(id, d)
+	m.w.features.delivered(d, m.w.plan.file.MTU)
 }
 
 func (m *machine) observe(s node.Stepped) {
@@ -282,6 +299,12 @@ func (m *machine) observe(s node.Stepped) {
 func (m *machine) notice(n node.Notice) {
 	if n.Event.Kind == paxos.EventLeading {
 		m.w.leaders++
+		m.roles(func(id paxos.NodeID, role any) {
+			if r, ok := role.(*paxos.Proposer); ok && id == n.Node && r.Leadership().Cause == paxos.CauseAsked {
+				m.w.features.count(featHandoversDone)
+			}
+		})
 	}
+	m.w.features.event(n.Event.Kind)
 	m.w.trace.event(m, "%v %d %v", n.Role, n.Node, n.Event)
 }

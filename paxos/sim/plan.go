@@ -24,6 +24,7 @@ type plan struct {
 	paceNs                int64 // between two values of a client; 0: as fast as they are answered
 	maxValue              int
 	keys                  int64
+	habits                []habits // by machine
 }
 
 // Node ids by role.
@@ -54,8 +55,12 @@ func newPlan(seed uint64, p *Profile) *plan {
 		acceptors: of(&r, 3, 3, 3, 5), proposers: int(r.between(2, 3)), learners: int(r.between(1, 3)), clients: int(r.between(1, 3)),
 	}
 	c.place(n, of(&r, apart, apart, paired, replicas))
+	c.habits = make([]habits, len(c.file.Nodes))
 	if p.fixed != nil {
 		p.fixed(c)
+	} else {
+		sessions := newRandom(seed, "sessions")
+		c.drawSessions(&sessions, p.clientNs > 0)
 	}
 	if err := c.file.Validate(); err != nil {
 		panic(fmt.Sprintf("sim: seed %d: %v", seed, err))
@@ -109,6 +114,26 @@ func (c *plan) drawLoad(r *random) {
 		c.file.ValueBytes = max(c.file.ValueBytes, 1<<17)
 	}
 	c.keys = r.between(2, 8)
+}
+
+// drawSessions draws what becomes of sessions: who keeps them, and whether learners have room for few. Idle sessions are renewed each quarter of what they
+// may be idle for, which takes instances: so that is more than there are sessions. A client without room is started again, so it must not share its machine
+// with the only learner.
+func (c *plan) drawSessions(r *random, few bool) {
+	for i := range c.habits {
+		c.habits[i] = habits{keep: r.percent(60), takeOver: r.percent(30), reopen: r.percent(50)}
+	}
+	more, idle := r.below(3), of(r, int64(64), 64, 128)
+	for _, e := range c.file.Endpoints() {
+		roles := cluster.Roles(0)
+		for _, n := range e.Nodes {
+			roles |= n.Roles
+		}
+		few = few && !(roles.Has(cluster.Client) && roles.Has(cluster.Learner) && len(c.file.Learners()) == 1)
+	}
+	if few && r.percent(50) {
+		c.file.Sessions, c.file.SessionIdle = len(c.file.Clients())*c.sessions+int(more), idle
+	}
 }
 
 // layout is who shares a machine.
@@ -198,7 +223,7 @@ func (c *plan) String() string {
 	f, t := c.file, c.file.Timing
 	machines := len(f.Endpoints())
 	return fmt.Sprintf("%d acceptors, %d proposers, %d learners, %d clients on %d machines; batch %s, mtu %d, window %d, queues %d; "+
-		"heartbeat %v, retry %v, leader timeout %v, lease %v; %d sessions of %d outstanding, values up to %d bytes",
+		"heartbeat %v, retry %v, leader timeout %v, lease %v; %d sessions of %d outstanding, values up to %d bytes; room for %d sessions, idle after %d instances; slow learners: %s, after %v",
 		len(f.Acceptors()), len(f.Proposers()), len(f.Learners()), len(f.Clients()), machines, f.Batch, f.MTU, f.Window, c.queue,
-		t.Heartbeat, t.Retry, t.LeaderTimeout, t.Lease.Round(time.Millisecond), c.sessions, c.outstanding, c.maxValue)
+		t.Heartbeat, t.Retry, t.LeaderTimeout, t.Lease.Round(time.Millisecond), c.sessions, c.outstanding, c.maxValue, f.Sessions, f.SessionIdle, f.SlowLearner, t.SlowAfter)
 }

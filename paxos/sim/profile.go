@@ -16,7 +16,10 @@ import "fmt"
 //     In some runs one proposer's machine, without learner or client, stays down to the end.
 //   - A learner has no disk. It crashes while another learner runs that stands at least as far: what is trimmed is with learners alone, and with the
 //     last of them delivery would stop for good, as it must.
-//   - A client has no disk either, and comes back with other sessions. What it had in flight may or may not be delivered.
+//   - A client's machine crashes, any number of times. The client comes back with the sessions of before, if it keeps them in a file, or with others;
+//     also with those of another client that still runs: that one then loses them. What it had in flight may or may not be delivered.
+//   - Learners may keep no more sessions than there are in use, or few more: a new one waits until another has been idle for long.
+//   - People ask for handovers, also for such that cannot be.
 //   - A disk keeps what was synced; of the rest it may keep anything. The power may go in the middle of a start or of a reservation of rounds.
 type Profile struct {
 	Name string
@@ -27,6 +30,8 @@ type Profile struct {
 
 	// The mean time between two of them; 0: none.
 	spellNs, partitionNs, pauseNs, slowNs, crashNs int64
+	clientNs                                       int64 // clients that end and come back with their sessions, or others
+	handoverNs                                     int64 // requests to the leader
 
 	runNs  [2]int64 // how long the faults last: at least, at most
 	skewed bool     // clocks differ
@@ -48,12 +53,13 @@ var Profiles = []*Profile{
 	{Name: "partition", Help: "links cut, one way or both, and healed",
 		lossPPM: 10_000, partitionNs: 150 * ms, runNs: [2]int64{800 * ms, 2000 * ms}, skewed: true},
 	{Name: "crash", Help: "machines crash and restart, with what their disks had synced; machines pause",
-		lossPPM: 10_000, crashNs: 150 * ms, pauseNs: 400 * ms, runNs: [2]int64{800 * ms, 2000 * ms}, skewed: true},
+		lossPPM: 10_000, crashNs: 150 * ms, pauseNs: 400 * ms, clientNs: 200 * ms, handoverNs: 200 * ms, runNs: [2]int64{800 * ms, 2000 * ms}, skewed: true},
 	{Name: "chaos", Help: "everything at once, on clusters with small queues and windows",
 		lossPPM: 150_000, duplicatePPM: 100_000, corruptPPM: 50_000, tailPPM: 30_000, spellNs: 500 * ms, partitionNs: 300 * ms, pauseNs: 500 * ms,
-		slowNs: 700 * ms, crashNs: 300 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true, small: true},
+		slowNs: 700 * ms, crashNs: 300 * ms, clientNs: 300 * ms, handoverNs: 300 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true, small: true},
 	{Name: "duel", Help: "pauses, cut links and late frames, so that leaders change all the time",
-		lossPPM: 100_000, duplicatePPM: 50_000, tailPPM: 100_000, partitionNs: 80 * ms, pauseNs: 25 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true},
+		lossPPM: 100_000, duplicatePPM: 50_000, tailPPM: 100_000, partitionNs: 80 * ms, pauseNs: 25 * ms, handoverNs: 100 * ms,
+		runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true},
 	{Name: "idle", Help: "speed: a cluster that only beats, every 100 ms", runNs: [2]int64{2000 * s, 2000 * s}, fixed: (*plan).idle},
 	{Name: "load", Help: "speed: clients that submit as fast as they are answered", runNs: [2]int64{60 * ms, 60 * ms}, fixed: (*plan).load},
 }

@@ -13,14 +13,18 @@ type registry struct {
 	w        *world
 	ops      []operation
 	order    []int32 // operation by position
+	byID     map[valueID]int
 	learners map[paxos.NodeID]*replicaState
 	latest   [256]uint32 // what was asked for last, of each register
+}
+
+func newRegistry(w *world) registry {
+	return registry{w: w, byID: map[valueID]int{}, learners: map[paxos.NodeID]*replicaState{}}
 }
 
 // operation is what a client asked for.
 type operation struct {
 	check.Op
-	id        valueID
 	call, end int64
 	before    check.Register
 	applied   bool
@@ -28,8 +32,9 @@ type operation struct {
 }
 
 type valueID struct {
-	client   paxos.ClientID
-	sequence uint64
+	client     paxos.ClientID
+	generation uint32
+	sequence   uint64
 }
 
 // replicaState are the registers of one learner and how many values moved them.
@@ -38,32 +43,36 @@ type replicaState struct {
 	registers [256]check.Register
 }
 
-// opSize is the encoding of an operation in a value: number u32, kind u8, key u8, zero u16, argument u32, expected u32.
-const opSize = 16
-
 // learner begins a learner's registers anew, as its process does.
 func (g *registry) learner(id paxos.NodeID) { g.learners[id] = &replicaState{} }
 
-// call draws an operation into data and begins it.
-func (g *registry) call(r *random, id valueID, data []byte) (op int) {
+// call draws an operation and begins it.
+func (g *registry) call(r *random) (op int) {
 	op = len(g.ops)
-	o := operation{id: id, call: g.w.now}
+	o := operation{call: g.w.now}
 	o.Kind, o.Key = check.OpKind(r.below(3)), uint8(r.below(g.w.plan.keys))
 	if o.Kind != check.OpGet {
 		o.Expected, o.Argument = g.latest[o.Key], uint32(op)+1 // what it may well hold by then
 		g.latest[o.Key] = o.Argument
 	}
-	le := binary.LittleEndian
-	le.PutUint32(data, uint32(op))
-	data[4], data[5], data[6], data[7] = byte(o.Kind), o.Key, 0, 0
-	le.PutUint32(data[8:], o.Argument)
-	le.PutUint32(data[12:], o.Expected)
-	for i := range data[opSize:] {
-		data[opSize+i] = byte(op + i)
-	}
 	g.ops = append(g.ops, o)
 	return op
 }
+
+// fill writes the bytes of an operation's value, of any size. They do not say what it is, so that none at all will do; no piece of them
+// is like another.
+func (g *registry) fill(op int, data []byte) {
+	r := random{state: uint64(op) << 20}
+	for ; len(data) >= 8; data = data[8:] {
+		binary.LittleEndian.PutUint64(data, r.next())
+	}
+	for i := range data {
+		data[i] = byte(r.next())
+	}
+}
+
+// bind names an operation: its value leaves under this name.
+func (g *registry) bind(op int, id valueID) { g.byID[id] = op }
 
 // cancel takes back the last call: the value was not submitted.
 func (g *registry) cancel() { g.ops = g.ops[:len(g.ops)-1] }
@@ -73,8 +82,8 @@ func (g *registry) answer(op int) { g.ops[op].end, g.ops[op].answered = g.w.now,
 
 // deliver applies a value on one learner.
 func (g *registry) deliver(id paxos.NodeID, d *paxos.Delivery) {
-	op := int(binary.LittleEndian.Uint32(d.Data))
-	if len(d.Data) < opSize || op >= len(g.ops) || g.w.suite.Violation() != nil {
+	op, known := g.byID[valueID{d.Client, d.Generation, d.Sequence}]
+	if !known || g.w.suite.Violation() != nil {
 		return // the checkers have told that nobody submitted it
 	}
 	state := g.learners[id]

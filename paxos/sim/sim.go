@@ -30,7 +30,8 @@ type Result struct {
 	Frames    uint64           `json:"frames"`
 	Values    uint64           `json:"values"` // delivered by the furthest learner
 	Leaders   uint64           `json:"leaders"`
-	Faults    []Count          `json:"faults"` // those that happened, by kind
+	Faults    []Count          `json:"faults"`   // those that happened, by kind
+	Features  []Count          `json:"features"` // parts of the protocol that were used, and how often
 }
 
 // Count is a number with a name.
@@ -56,6 +57,7 @@ func Run(cfg Config) Result {
 	}
 	for _, m := range w.machines {
 		if m.up() {
+			m.tally()
 			r.Messages += m.node.Counters.Messages
 			m.port.Close()
 		}
@@ -63,6 +65,7 @@ func Run(cfg Config) Result {
 	for _, l := range w.end().Learners {
 		r.Values = max(r.Values, l.Values)
 	}
+	r.Features = w.features.list()
 	return r
 }
 

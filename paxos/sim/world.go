@@ -5,6 +5,7 @@ import (
 
 	"wirepaxos/dataplane/simwire"
 	"wirepaxos/paxos"
+	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/sim/check"
 )
 
@@ -20,6 +21,7 @@ type world struct {
 	trace    trace
 	registry registry
 	faults   faults
+	features features
 
 	now       int64
 	quiet     bool // clients submit nothing more
@@ -29,6 +31,7 @@ type world struct {
 	failure   string // why the run cannot go on
 	healedAt  int64  // when the faults stopped; 0: not yet
 	settledAt int64
+	asked     paxos.NodeID // who is to take over, after the faults; 0 nobody
 }
 
 // mostTurns ends a run that does not end by itself: a loop that finds work for ever.
@@ -42,19 +45,26 @@ func newWorld(cfg *Config) *world {
 	}
 	w.trace = trace{w: w, out: cfg.Trace}
 	w.suite = check.NewSuite(check.Cluster{
-		Members: members(p.file), Window: int(p.file.Window), Lease: int64(p.file.Timing.Lease),
-		LeaderTimeout: int64(p.file.Timing.LeaderTimeout), Now: func() int64 { return w.now },
+		Members: members(p.file), Window: int(p.file.Window), Lease: int64(p.file.Timing.Lease), LeaderTimeout: int64(p.file.Timing.LeaderTimeout),
+		Sessions: p.file.Sessions, SessionIdle: paxos.Instance(p.file.SessionIdle), Now: func() int64 { return w.now },
 	})
-	w.registry = registry{w: w, learners: map[paxos.NodeID]*replicaState{}}
+	w.registry = newRegistry(w)
 	w.net.Tap(w.trace.frame)
 	random := newRandom(cfg.Seed, "machines")
 	for i, e := range p.file.Endpoints() {
 		m := newMachine(w, i, e, &random, cfg.Profile.skewed)
+		m.habits = p.habits[i]
 		w.machines = append(w.machines, m)
 		w.net.Address(m.name)
 	}
 	w.at = w.machines // addresses are given in the order of machines
 	w.faults = newFaults(w, cfg.Seed)
+	if p.file.SlowLearner == cluster.SlowDrop {
+		w.features.count(featDrop)
+	}
+	if p.file.Sessions < 64 {
+		w.features.count(featSmallTables)
+	}
 	for _, m := range w.machines {
 		w.events.add(random.below(5*ms), func() { m.start() })
 	}
@@ -96,6 +106,7 @@ func (w *world) advance(to int64) {
 const (
 	recoverNs = 20 * s
 	settleNs  = 20 * s
+	handOffNs = 10 * s // one leader timeout after the other is at most 8 for each try
 	pollNs    = 2 * ms
 	ackedEach = 5 // values that every client must get through after the faults
 )
@@ -118,8 +129,9 @@ func (w *world) play() {
 	w.healedAt = w.now
 	if w.profile.fixed == nil {
 		w.phase("every client is served again", recoverNs, poll(w.served))
+		w.settledAt = w.now
+		w.phase("a leader hands over", handOffNs, poll(w.handedOver))
 	}
-	w.settledAt = w.now
 	w.quiet = true
 	w.phase("nothing is unanswered and all learners stand at one place", settleNs, poll(w.settled))
 	if w.failure == "" && w.suite.Violation() == nil {

@@ -18,6 +18,10 @@ type Cluster struct {
 	Lease         int64        // of learners, in nanoseconds
 	LeaderTimeout int64        // in nanoseconds
 	Now           func() int64 // the time of the run, in nanoseconds
+
+	// Of the table of client sessions, as in the cluster file. 0: what becomes of sessions is not followed.
+	Sessions    int
+	SessionIdle paxos.Instance
 }
 
 // Actor is one role of one node in one of its starts.
@@ -30,18 +34,20 @@ type Actor struct {
 
 func (a *Actor) String() string { return fmt.Sprintf("%v %d", a.Role, a.Node) }
 
-// Submitted is a value that a client submits.
+// Submitted is a value that a client sends for the first time. Generation is that of its session, which is open by then.
 type Submitted struct {
-	Client   paxos.ClientID
-	Sequence uint64
-	Data     []byte
+	Client     paxos.ClientID
+	Generation uint32
+	Sequence   uint64
+	Data       []byte
 }
 
-// Outcome is what a client is told about a value.
+// Outcome is what a client is told about a value. Generation 0: its session was not opened before, so that it was never sent.
 type Outcome struct {
-	Client   paxos.ClientID
-	Sequence uint64
-	Status   paxos.Status
+	Client     paxos.ClientID
+	Generation uint32
+	Sequence   uint64
+	Status     paxos.Status
 }
 
 // End is the last state of a run whose faults had stopped long before.
@@ -115,7 +121,14 @@ func NewSuite(c Cluster) *Suite {
 	s.Add(newLeadership(s, c))
 	s.Add(newTrim(s, c))
 	s.Add(newOrder(s, l))
-	s.Add(newValues(s))
+	var t *sessions
+	if c.Sessions > 0 {
+		t = newSessions(s, c, l)
+	}
+	s.Add(newValues(s, t))
+	if t != nil {
+		s.Add(t)
+	}
 	return s
 }
 

@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"fmt"
 
 	"wirepaxos/paxos"
 )
@@ -10,7 +11,7 @@ import (
 //
 //	position      a learner's positions follow each other; it jumps only by the state of another learner
 //	order         one position holds the same value, of the same instance, on every learner
-//	exactly once  a value, named by client and sequence, has one position
+//	exactly once  a value, named by client, generation and sequence, has one position
 //	chosen        what is delivered is part of the batch that a quorum voted for
 //	equal         in the end all learners stand at the same place, with the same count and hash
 type order struct {
@@ -27,8 +28,13 @@ type order struct {
 }
 
 type valueID struct {
-	client   paxos.ClientID
-	sequence uint64
+	client     paxos.ClientID
+	generation uint32
+	sequence   uint64
+}
+
+func (id valueID) String() string {
+	return fmt.Sprintf("value %d of client %x, generation %d", id.sequence, uint64(id.client), id.generation)
 }
 
 type place struct {
@@ -70,7 +76,7 @@ func (c *order) OnStep(a *Actor, _ []paxos.Message, _ *paxos.Outbox) {
 
 // OnDelivered hears of a value.
 func (c *order) OnDelivered(a *Actor, d *paxos.Delivery) {
-	e, id := &c.of[a.Node], valueID{d.Client, d.Sequence}
+	e, id := &c.of[a.Node], valueID{d.Client, d.Generation, d.Sequence}
 	if d.Position < e.next {
 		c.suite.Fail("position", "%v delivered position %d after %d", a, d.Position, e.next-1)
 		return
@@ -90,15 +96,14 @@ func (c *order) OnDelivered(a *Actor, d *paxos.Delivery) {
 	p := &c.at[d.Position]
 	if !p.known {
 		if before, twice := c.where[id]; twice {
-			c.suite.Fail("exactly once", "%v delivered value %d of client %x at position %d, and it is at %d already", a, d.Sequence, uint64(d.Client),
-				d.Position, before)
+			c.suite.Fail("exactly once", "%v delivered %v at position %d, and it is at %d already", a, id, d.Position, before)
 		}
 		*p = place{id: id, instance: d.Instance, known: true}
 		c.where[id] = int(d.Position)
 		c.chosen(a, d)
 	} else if p.id != id || p.instance != d.Instance {
-		c.suite.Fail("order", "%v delivered value %d of client %x, instance %d, at position %d, where another delivered value %d of client %x, instance %d",
-			a, d.Sequence, uint64(d.Client), d.Instance, d.Position, p.id.sequence, uint64(p.id.client), p.instance)
+		c.suite.Fail("order", "%v delivered %v, instance %d, at position %d, where another delivered %v, instance %d",
+			a, id, d.Instance, d.Position, p.id, p.instance)
 	}
 }
 

@@ -10,11 +10,14 @@ import (
 //
 //	integrity     nothing is delivered that was not submitted, to the byte
 //	acknowledged  a client is told "delivered" only of what a learner has delivered, and it stays delivered
-//	refused       no client is told another status, in a run where none has reason to
+//	refused       a client is told another status only for a reason that its session's history has
+//
+// A value is named by client, generation and sequence: what one run of a client sends is never another's.
 type values struct {
-	suite *Suite
-	of    map[valueID]*value
-	acked []valueID
+	suite    *Suite
+	sessions *sessions // nil: nothing happens to sessions here
+	of       map[valueID]*value
+	acked    []valueID
 }
 
 type value struct {
@@ -23,41 +26,46 @@ type value struct {
 	times    int // delivered, by all learners
 }
 
-func newValues(s *Suite) *values { return &values{suite: s, of: map[valueID]*value{}} }
+func newValues(s *Suite, t *sessions) *values {
+	return &values{suite: s, sessions: t, of: map[valueID]*value{}}
+}
 
 // OnSubmitted hears of a value.
 func (c *values) OnSubmitted(s *Submitted) {
-	id := valueID{s.Client, s.Sequence}
+	id := valueID{s.Client, s.Generation, s.Sequence}
 	if c.of[id] != nil {
-		c.suite.Fail("integrity", "client %x submitted value %d twice", uint64(s.Client), s.Sequence)
+		c.suite.Fail("integrity", "%v is submitted twice", id)
 	}
 	c.of[id] = &value{digest: xxhash.Sum64(s.Data)}
 }
 
 // OnDelivered hears of a delivery.
 func (c *values) OnDelivered(a *Actor, d *paxos.Delivery) {
-	v := c.of[valueID{d.Client, d.Sequence}]
+	id := valueID{d.Client, d.Generation, d.Sequence}
+	v := c.of[id]
 	if v == nil {
-		c.suite.Fail("integrity", "%v delivered value %d of client %x, which was never submitted", a, d.Sequence, uint64(d.Client))
+		c.suite.Fail("integrity", "%v delivered %v, which was never submitted", a, id)
 		return
 	}
 	if v.digest != xxhash.Sum64(d.Data) {
-		c.suite.Fail("integrity", "%v delivered value %d of client %x with other bytes than were submitted", a, d.Sequence, uint64(d.Client))
+		c.suite.Fail("integrity", "%v delivered %v with other bytes than were submitted", a, id)
 	}
 	v.position, v.times = d.Position, v.times+1
 }
 
 // OnOutcome hears what a client is told.
 func (c *values) OnOutcome(o *Outcome) {
-	id := valueID{o.Client, o.Sequence}
+	id := valueID{o.Client, o.Generation, o.Sequence}
 	v := c.of[id]
 	switch {
-	case v == nil:
-		c.suite.Fail("acknowledged", "client %x is told of value %d, which it never submitted", uint64(o.Client), o.Sequence)
 	case o.Status != paxos.StatusDelivered:
-		c.suite.Fail("refused", "client %x is told of value %d: %v", uint64(o.Client), o.Sequence, o.Status)
+		if c.sessions == nil || !c.sessions.mayEnd(o) {
+			c.suite.Fail("refused", "a client is told of %v: %v", id, o.Status)
+		}
+	case v == nil:
+		c.suite.Fail("acknowledged", "a client is told that %v is delivered, which it never sent", id)
 	case v.times == 0:
-		c.suite.Fail("acknowledged", "client %x is told that value %d is delivered, and no learner did", uint64(o.Client), o.Sequence)
+		c.suite.Fail("acknowledged", "a client is told that %v is delivered, and no learner did", id)
 	default:
 		c.acked = append(c.acked, id)
 	}
@@ -68,7 +76,7 @@ func (c *values) OnEnd(e *End) {
 	for _, id := range c.acked {
 		for _, l := range e.Learners {
 			if v := c.of[id]; v.position >= l.Values {
-				c.suite.Fail("acknowledged", "value %d of client %x was acknowledged and learner %d ended without it", id.sequence, uint64(id.client), l.Node)
+				c.suite.Fail("acknowledged", "%v was acknowledged and learner %d ended without it", id, l.Node)
 			}
 		}
 	}

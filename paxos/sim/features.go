@@ -1,0 +1,109 @@
+package sim
+
+import "wirepaxos/paxos"
+
+// features count what a run came to, beside its faults: which parts of the protocol it used.
+type features struct{ counts [numFeatures]uint64 }
+
+type feature int
+
+const (
+	featSmallTables feature = iota
+	featResumed
+	featTwins
+	featFenced
+	featTaken
+	featExpired
+	featNoRoom
+	featReopened
+	featRenewed
+	featUnsure
+	featLarge
+	featEmpty
+	featDrop
+	featHeldBack
+	featLetGo
+	featHandovers
+	featHandoversRefused
+	featHandoversDone
+	featHandoversFailed
+	numFeatures
+)
+
+var featureNames = [numFeatures]string{
+	featSmallTables:      "few sessions",
+	featResumed:          "sessions resumed",
+	featTwins:            "clients with one id",
+	featFenced:           "fenced",
+	featTaken:            "taken",
+	featExpired:          "expired",
+	featNoRoom:           "no room",
+	featReopened:         "reopened",
+	featRenewed:          "renewed",
+	featUnsure:           "values with unknown fate",
+	featLarge:            "values in fragments",
+	featEmpty:            "empty values",
+	featDrop:             "slow learners may be let go",
+	featHeldBack:         "held back",
+	featLetGo:            "learners let go",
+	featHandovers:        "handovers asked for",
+	featHandoversRefused: "handovers refused",
+	featHandoversDone:    "handovers done",
+	featHandoversFailed:  "handovers failed",
+}
+
+func (f *features) add(k feature, n uint64) { f.counts[k] += n }
+
+func (f *features) count(k feature) { f.counts[k]++ }
+
+// ended hears what a client is told of a value.
+func (f *features) ended(s paxos.Status) {
+	if s == paxos.StatusFenced || s == paxos.StatusUnknown {
+		f.count(featUnsure)
+	}
+}
+
+// lost hears how a client lost a session.
+func (f *features) lost(s paxos.Status) {
+	switch s {
+	case paxos.StatusFenced:
+		f.count(featFenced)
+	case paxos.StatusTaken:
+		f.count(featTaken)
+	case paxos.StatusUnknown:
+		f.count(featExpired)
+	case paxos.StatusNoRoom:
+		f.count(featNoRoom)
+	}
+}
+
+// event hears what a role tells people.
+func (f *features) event(k paxos.EventKind) {
+	switch k {
+	case paxos.EventHeldBack:
+		f.count(featHeldBack)
+	case paxos.EventLetGo:
+		f.count(featLetGo)
+	case paxos.EventHandoverFailed:
+		f.count(featHandoversFailed)
+	}
+}
+
+// delivered hears of a value.
+func (f *features) delivered(d *paxos.Delivery, mtu int) {
+	if len(d.Data) == 0 {
+		f.count(featEmpty)
+	} else if len(d.Data) > paxos.MaxValue(mtu) {
+		f.count(featLarge)
+	}
+}
+
+// list are those that happened.
+func (f *features) list() (list []Count) {
+	for k, n := range f.counts {
+		if n > 0 {
+			list = append(list, Count{featureNames[k], n})
+		}
+	}
+	return list
+}
