@@ -56,8 +56,8 @@ func (p *Proposer) tickHandover(now Time, out *Outbox) {
 // onHandover begins phase 1 at once, without asking the acceptors: the leader itself says so. Only the one that is followed may, by the
 // ballot by which it leads; what else comes is out of date, or of somebody who was not asked.
 func (p *Proposer) onHandover(now Time, m *Message, out *Outbox) {
-	if m.Ballot == p.handed && m.Ballot.Proposer() == m.From {
-		return // again: it is taken
+	if p.phase != following && m.Ballot == p.handed && m.Ballot.Proposer() == m.From {
+		return // again: it is taken. Where phase 1 came to nothing, it may be taken once more.
 	}
 	if p.phase != following || p.leader != m.From || p.highest != m.Ballot {
 		p.Counters.HandoversIgnored++

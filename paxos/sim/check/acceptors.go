@@ -95,8 +95,10 @@ func (e *acceptor) vote(i paxos.Instance) paxos.Ballot {
 // listVotes gathers the votes that a step says, new ones and old ones told again.
 func (e *acceptor) listVotes(out *paxos.Outbox) {
 	e.said, e.replaced = e.said[:0], e.replaced[:0]
+	var shown *byte
 	for i := range out.After {
-		if m := &out.After[i]; m.Kind == paxos.KindAccepted {
+		if m := &out.After[i]; m.Kind == paxos.KindAccepted && len(m.Data) > 0 && &m.Data[0] != shown { // else the same votes to another node
+			shown = &m.Data[0]
 			eachRange(m.Data, func(first paxos.Instance, count uint32) {
 				if first >= far || count > far {
 					return // the ledger has told

@@ -157,6 +157,11 @@ var acts = []struct {
 		s.says(4, nil, m)
 		s.says(1, []paxos.Message{m, prepare(ballot(2, 5))}, promise(ballot(2, 5), 0, ballot(1, 4), "a"), accepted(ballot(1, 4), 0))
 	}},
+	{"a vote for several nodes, then a promise, then the accept again", "", func(s *stage) {
+		m, told := accept(ballot(1, 4), 0, "a"), accepted(ballot(1, 4), 0)
+		s.says(4, nil, m)
+		s.says(1, []paxos.Message{m, prepare(ballot(2, 5)), m}, told, told, promise(ballot(2, 5), 0, ballot(1, 4), "a"))
+	}},
 	{"a vote that nobody asked for", "vote", func(s *stage) {
 		s.says(4, nil, accept(ballot(1, 4), 0, "a"))
 		s.says(1, nil, accepted(ballot(1, 4), 0))
