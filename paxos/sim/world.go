@@ -111,7 +111,7 @@ const (
 	ackedEach = 5 // values that every client must get through after the faults
 )
 
-// play is the whole run: load and faults, then load alone, then silence.
+// play is the whole run: load and faults, then load alone, then silence. In some runs there is silence before the load alone, too.
 func (w *world) play() {
 	polled := int64(0)
 	poll := func(reached func() bool) func() bool {
@@ -127,6 +127,14 @@ func (w *world) play() {
 	w.run(w.plan.runNs, func() bool { return false })
 	w.faults.end()
 	w.healedAt = w.now
+	if ending := newRandom(w.faults.seed, "ending"); w.profile.fixed == nil && ending.percent(30) {
+		w.quiet = true // nothing new comes after what the faults left behind: it must be found without
+		w.phase("nothing is unanswered and all learners stand at one place, without new values", settleNs, poll(w.settled))
+		w.quiet, w.healedAt = false, w.now
+		for _, m := range w.machines {
+			m.wake(w.now)
+		}
+	}
 	if w.profile.fixed == nil {
 		w.phase("every client is served again", recoverNs, poll(w.served))
 		w.settledAt = w.now
