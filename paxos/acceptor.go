@@ -40,6 +40,7 @@ type Acceptor struct {
 	stored   uint64 // instances from low on that hold a value
 	largest  uint64 // bytes of the ring that the largest value takes
 	cramped  bool   // a value found no room: look for more when the next step begins
+	first    bool   // one of the instance at the low watermark did not
 	leases   leases
 	learner  places
 	proposer places

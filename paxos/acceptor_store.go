@@ -6,7 +6,8 @@ import "bytes"
 //
 // The ring must never be full of instances that cannot be delivered yet because one before them found no room: learners would wait for that
 // one, the low watermark for the learners, and the room for the low watermark. So a new instance is taken only if every instance
-// between the low watermark and it that is missing here could still be stored after it, at its largest.
+// between the low watermark and it that is missing here could still be stored after it, at its largest. Nor must it be full of values that later
+// ballots made larger: whatever is stored elsewhere leaves room for another value of the instance at the low watermark.
 
 // store makes m's value the accepted one of its instance. P4: on any reason but ReasonNone nothing changed and there is no vote.
 func (a *Acceptor) store(m *Message) Reason {
@@ -26,6 +27,7 @@ func (a *Acceptor) store(m *Message) Reason {
 	}
 	if !a.fits(m.Instance, len(m.Data)) {
 		a.cramped = true
+		a.first = a.first || m.Instance == a.low
 		a.Counters.StoreFull++
 		return ReasonStoreFull
 	}
@@ -42,11 +44,18 @@ func (a *Acceptor) store(m *Message) Reason {
 
 // fits tells whether there is room for a value and for whatever is still missing below it. A record more is for the end of the buffer,
 // where one may not fit; an eighth of the ring is for values that later ballots replace.
+//
+// The instance at the low watermark takes what all others leave: room for its value, for another that a later ballot puts in its place, and for the
+// end of the buffer. It alone brings the low watermark on, and with it everything else.
 func (a *Acceptor) fits(i Instance, length int) bool {
 	need := recordSize(length)
-	if i >= a.high {
+	switch {
+	case i == a.low:
+	case i >= a.high:
 		need += (uint64(i-a.low) - a.stored + 1) * a.largest
-		need += uint64(len(a.values.buf)) / 8
+		need += max(2*a.largest, uint64(len(a.values.buf))/8)
+	default:
+		need += 3 * a.largest
 	}
 	return need <= a.values.free() && a.values.fits(length)
 }
@@ -57,8 +66,8 @@ func (a *Acceptor) makeRoom() {
 		a.reclaim()
 	}
 	if a.cramped {
-		a.cramped = false
 		a.compact()
+		a.cramped, a.first = false, false
 	}
 	a.values.settle()
 }
@@ -79,8 +88,8 @@ func (a *Acceptor) lives(i Instance, at uint64) bool {
 	return s != nil && s.at == at
 }
 
-// compact wins back what lies dead between living values, if that is an eighth of the ring: replaced values, and those that came late. It is
-// long work, but only a full ring asks for it.
+// compact wins back what lies dead between living values: replaced values, and those that came late. It is long work, so only a full ring asks
+// for it, and where that much is dead: an eighth of the ring, or anything if the instance at the low watermark found no room.
 func (a *Acceptor) compact() {
 	living := uint64(0)
 	for i := a.low; i < a.high; i++ {
@@ -88,7 +97,7 @@ func (a *Acceptor) compact() {
 			living += recordSize(int(s.length))
 		}
 	}
-	if a.values.used()-living < uint64(len(a.values.buf))/8 {
+	if dead := a.values.used() - living; dead < uint64(len(a.values.buf))/8 && !a.first || dead == 0 {
 		return
 	}
 	a.values.compact(a.lives, func(i Instance, at uint64) { a.slots[i&a.mask].at = at })

@@ -114,16 +114,16 @@ func (a *Acceptor) tellStored(to NodeID, i Instance, s *acceptorSlot, out *Outbo
 		return false
 	}
 	a.told.frames += n
-	value, at := a.values.get(s.at, s.length), 0
-	for ; n > 0; n-- {
-		end := len(value)
+	value, size, first := a.values.get(s.at, s.length), pieceSize(KindStored, a.cfg.MTU), firstPiece(n, a.Counters.Repeated)
+	for k := range n {
+		at, end := 0, len(value)
 		if n > 1 {
-			end = at + pieceSize(KindStored, a.cfg.MTU)
+			at = (first + k) % n * size
+			end = min(at+size, end)
 		}
 		r := out.sendAfter(KindStored, to)
 		r.Ballot, r.Instance, r.Low = s.ballot, i, a.low
 		r.Offset, r.Total, r.Data = uint32(at), s.length, value[at:end]
-		at = end
 	}
 	return true
 }

@@ -77,7 +77,7 @@ func (b *bench) put(v *Value) {
 			continue
 		}
 		b.parts.Reset()
-		b.parts.SendParts(id, benchMTU, v, buf)
+		b.parts.SendParts(id, benchMTU, v, buf, 0)
 		for i := range b.parts.Now {
 			b.send(benchClient, &b.parts.Now[i])
 		}

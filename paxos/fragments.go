@@ -58,16 +58,24 @@ func frameCount(kind Kind, mtu, length int) int {
 	return (length + size - 1) / size
 }
 
+// firstPiece is the fragment with which the given try to send n of them begins; they go round from there. The first try begins at the beginning.
+// Where a queue on the way holds fewer than n, only the first of each try get through: were they always the same, no number of tries would do.
+func firstPiece(n int, try uint64) int {
+	return int(try * 0x9e3779b1 & 0xffffffff * uint64(n) >> 32)
+}
+
 // AcceptFrames is how many frames a value of so many bytes takes to each acceptor and learner, alone in its instance.
 func AcceptFrames(mtu, size int) int { return frameCount(KindAccept, mtu, valueHeaderSize+size) }
 
 // SubmitFrames is how many frames a value of so many bytes takes to a proposer.
 func SubmitFrames(mtu, size int) int { return frameCount(KindSubmitPart, mtu, valueHeaderSize+size) }
 
-// SendParts sends a batch of one value that is too large for a Submit. The batch must stay as it is until the next Reset.
-func (o *Outbox) SendParts(to NodeID, mtu int, v *Value, batch []byte) {
-	size := pieceSize(KindSubmitPart, mtu)
-	for at := 0; at < len(batch); at += size {
+// SendParts sends a batch of one value that is too large for a Submit. The batch must stay as it is until the next Reset. try counts the
+// times that it was sent before.
+func (o *Outbox) SendParts(to NodeID, mtu int, v *Value, batch []byte, try int) {
+	size, n := pieceSize(KindSubmitPart, mtu), frameCount(KindSubmitPart, mtu, len(batch))
+	for i, first := 0, firstPiece(n, uint64(try)); i < n; i++ {
+		at := (first + i) % n * size
 		m := o.send(KindSubmitPart, to)
 		m.Client, m.Sequence, m.Hash, m.Offset, m.Total = v.Client, v.Sequence, uint64(v.Generation), uint32(at), uint32(len(batch))
 		m.Data = batch[at:min(at+size, len(batch))]

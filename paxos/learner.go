@@ -244,16 +244,20 @@ func (l *Learner) vote(i Instance, k int, b Ballot) {
 		return
 	}
 	s.votes[k] = b
-	n := 0
+	// A second quorum, at a higher ballot, chose the same value: it counts where the value of the first cannot be had any more.
+	if s.count(b) >= l.quorum && (s.chosen == 0 || s.ballot != s.chosen) {
+		s.chosen = b
+	}
+}
+
+// count is how many acceptors accepted last at a ballot.
+func (s *learnerSlot) count(b Ballot) (n int) {
 	for _, v := range s.votes {
 		if v == b {
 			n++
 		}
 	}
-	// A second quorum, at a higher ballot, chose the same value: it counts where the value of the first cannot be had any more.
-	if n >= l.quorum && (s.chosen == 0 || s.ballot != s.chosen) {
-		s.chosen = b
-	}
+	return n
 }
 
 // onStored takes an acceptor's answer to a Repeat: a vote at the ballot at which it accepted, and the value that it accepted there.

@@ -33,14 +33,26 @@ func (l *Learner) makeRoom(i Instance, length int) bool {
 	}
 	l.reclaim()
 	if !l.values.fits(length) && i == l.next {
-		l.values.clear()
-		for at := range l.slots {
-			l.slots[at].ballot = 0
-		}
-		l.values.settle()
-		l.Counters.Forgotten++
+		l.forget()
 	}
 	return l.values.fits(length)
+}
+
+// forget drops all values that are held. An instance that was chosen by several ballots is delivered by the last of them from now on: acceptors
+// tell a value at the ballot at which they accepted it last, so nobody might have the value of an earlier one any more.
+func (l *Learner) forget() {
+	l.values.clear()
+	l.values.settle()
+	for at := range l.slots {
+		s := &l.slots[at]
+		s.ballot = 0
+		for _, b := range s.votes {
+			if b > s.chosen && s.count(b) >= l.quorum {
+				s.chosen = b
+			}
+		}
+	}
+	l.Counters.Forgotten++
 }
 
 // reclaim wins back room at once: no message of a learner shows values.

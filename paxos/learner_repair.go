@@ -111,7 +111,7 @@ const (
 	repairRange = repeatStored
 	repairAhead = 4 * repairRange // frames of values too: what one step of an acceptor tells
 	repairLeast = 8
-	repairVain  = 8 // tries in vain after which the leader is told; each waits twice as long as the one before, up to
+	repairVain  = 8 // tries in vain from which on the leader is told; each waits twice as long as the one before, up to
 	repairSlow  = 5 // doublings
 
 	weightUnit = 16
@@ -155,8 +155,9 @@ func (l *Learner) tickRepair(now Time, out *Outbox) {
 		// Nothing moved: begin anew, with the next acceptor.
 		r.active, r.since, r.asked, r.end, r.ahead = true, now, l.next, l.high, repairLeast
 		r.turn = (r.turn + 1) % len(l.cfg.Members.Acceptors)
-		if r.vain++; r.vain%repairVain == 0 && l.leader != 0 {
-			// The votes that chose it may have been of an acceptor that is gone: a quorum of the others has to vote again.
+		if r.vain++; r.vain >= repairVain && l.leader != 0 {
+			// The votes that chose it may have been of an acceptor that is gone: a quorum of the others has to vote again. It is said with each
+			// further try: the first may be lost, or come while the leader cannot tell yet that the instance is chosen.
 			l.hi(l.leader, FlagUpdate|FlagGap, out)
 		}
 	}

@@ -25,10 +25,14 @@ func newPace(most int) pace { return pace{most: most, flight: most} }
 // reset begins anew, for a new ballot.
 func (p *pace) reset() { p.flight, p.grown, p.doubled = p.most, 0, 0 }
 
-// wait is the time before something that is not answered is sent again.
+// wait is the time before something that is not answered is sent again. However long trips were, it doubles no further than the retry time does.
 func (p *pace) wait(retry Time) Time {
-	return max(retry, tripsPerWait*p.trip) << p.doubled
+	trips := max(retry, tripsPerWait*p.trip)
+	return max(trips, min(trips<<p.doubled, retry<<mostDoubled))
 }
+
+// room notes that acceptors which had no room have some again: what they refused was not lost, and need not wait as if it were.
+func (p *pace) room() { p.doubled = 0 }
 
 // chosen notes that an instance was chosen whose value took so many frames; trip is how long it took, or 0 where a retry makes that unknown
 // (RFC 6298, section 3).

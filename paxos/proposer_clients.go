@@ -68,7 +68,7 @@ func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
 		p.busy(m.From, &first, ReasonMalformed, out)
 		return
 	}
-	if p.onSubmit(m.From, batch, out) {
+	if p.onSubmit(m.From, batch, out) && len(batch) > room(KindAccept, p.cfg.MTU) {
 		p.recent.queued(name)
 	}
 }
@@ -141,8 +141,9 @@ func (p *Proposer) onGap(now Time, m *Message, out *Outbox) {
 	if p.phase != leading || m.Instance < p.low || m.Instance >= p.chosen || now < p.again {
 		return
 	}
-	p.again = now + recoveryRetries*p.cfg.Retry
-	p.prepare(now, reason{cause: CauseGap, node: m.From}, out)
+	if p.prepare(now, reason{cause: CauseGap, node: m.From}, out) {
+		p.again = now + recoveryRetries*p.cfg.Retry
+	}
 }
 
 // onRefused notes an acceptor that cannot vote. Once no quorum can be made of the others, the cluster has stopped for good.

@@ -115,9 +115,7 @@ func (p *Proposer) follow(now Time, b Ballot, cause Cause, out *Outbox) {
 	}
 	p.known = max(p.known, b)
 	p.highest, p.heardAt, p.heir, p.failures = b, now, 0, 0
-	if round := p.nextRound(); round >= p.rounds.limit {
-		p.rounds.wanted = round // in advance: the sync would cost a failover a retry time
-	}
+	p.keepRounds()
 	if last := p.history.last(); last.Leader == leader && last.Ballot == b {
 		p.leader = leader
 		return

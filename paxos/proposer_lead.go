@@ -39,6 +39,13 @@ func (p *Proposer) haveRounds(out *Outbox) bool {
 	return false
 }
 
+// keepRounds asks for rounds in advance: to a failover, or to a leader that has to begin phase 1 anew, the sync would cost a retry time.
+func (p *Proposer) keepRounds() {
+	if round := p.nextRound(); round >= p.rounds.limit {
+		p.rounds.wanted = round
+	}
+}
+
 func (p *Proposer) nextRound() uint64 { return max(p.rounds.next, p.known.Round()+1) }
 
 // prepare begins phase 1, if there are rounds, and tells whether it did.
@@ -55,7 +62,7 @@ func (p *Proposer) prepare(now Time, why reason, out *Outbox) bool {
 	p.giveUp = now + p.electionBound()
 	p.from, p.reported = p.low, p.low
 	p.next, p.chosen, p.recover, p.unchosen, p.extra, p.fetches = p.low, p.low, p.low, 0, 0, 0
-	p.stored.clear()
+	p.recent.begunAnew()
 	p.nextScan = now + p.cfg.Retry
 	p.Counters.Prepares++
 	for k := range p.cfg.Members.Acceptors {
@@ -180,6 +187,7 @@ func (p *Proposer) tryLead(now Time, out *Outbox) {
 	p.nextBeat, p.nextScan = now, now+p.cfg.Retry/2
 	p.giveUp = now + recoveryRetries*p.cfg.Retry
 	p.slow = slowness{}
+	p.keepRounds()
 	for _, id := range p.cfg.Members.Learners {
 		p.leases.grant(id, now+p.cfg.Lease)
 	}

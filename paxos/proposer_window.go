@@ -76,8 +76,12 @@ func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
 		m.Total, m.Data = s.length, value
 		return
 	}
-	size := pieceSize(KindAccept, p.cfg.MTU)
-	for at := 0; at < len(value); at += size {
+	size, n, first := pieceSize(KindAccept, p.cfg.MTU), p.frames(len(value)), 0
+	if s.again {
+		first = firstPiece(n, p.Counters.Retries)
+	}
+	for i := range n {
+		at := (first + i) % n * size
 		m := out.send(KindAccept, to)
 		m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
 		m.Offset, m.Total, m.Data = uint32(at), s.length, value[at:min(at+size, len(value))]
@@ -189,6 +193,9 @@ func (p *Proposer) setLow(low Instance) {
 				s.instance, s.ballot, s.state = i, p.ballot, slotChosen
 			}
 		}
+	}
+	if p.full == p.low+1 {
+		p.pace.room()
 	}
 	p.low = low
 	p.chosen = max(p.chosen, low)

@@ -56,6 +56,16 @@ func (r *recent) proposed(batch []byte, i Instance) {
 	}
 }
 
+// begunAnew forgets what was proposed by an earlier ballot: what no promise reports is not under way any more, and only a copy brings it back. What
+// is queued still is.
+func (r *recent) begunAnew() {
+	for at := range r.names {
+		if r.names[at].instance != noInstance {
+			r.names[at] = recentName{}
+		}
+	}
+}
+
 func (r *recent) clear() {
 	for at := range r.names {
 		r.names[at] = recentName{}

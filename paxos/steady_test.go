@@ -88,7 +88,7 @@ func (s *steady) fill() {
 		n = PutValue(s.submit, n, &v)
 		if size > MaxValue(1500) {
 			s.parts.Reset()
-			s.parts.SendParts(4, 1500, &v, s.submit)
+			s.parts.SendParts(4, 1500, &v, s.submit, 0)
 			for i := range s.parts.Now {
 				m := s.parts.Now[i]
 				m.From, m.FromIncarnation = 6, 1

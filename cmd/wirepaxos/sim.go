@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,28 +84,27 @@ func (o *simFlags) check() (*sim.Profile, error) {
 
 // simReport is what came of all seeds. Rates are by the CPU time of the process, the collector's included: what one core does that is free.
 type simReport struct {
-	Profile          string       `json:"profile"`
-	Seed             uint64       `json:"seed"`
-	Seeds            uint64       `json:"seeds"` // that were run
-	Workers          int          `json:"workers"`
-	Failed           []sim.Result `json:"failed"`
-	Faults           []sim.Count  `json:"faults"`
-	Features         []sim.Count  `json:"features"` // in how many seeds each was used
-	RealS            float64      `json:"real_s"`
-	CPUS             float64      `json:"cpu_s"`
-	VirtualS         float64      `json:"virtual_s"`
-	VirtualPerCPU    float64      `json:"virtual_s_per_cpu_s"`
-	Messages         uint64       `json:"messages"`
-	MessagesPerCPU   float64      `json:"messages_per_cpu_s"`
-	Values           uint64       `json:"values"`
-	Leaders          uint64       `json:"leaders"`
-	LongestHealMs    float64      `json:"longest_heal_ms"`
-	LongestHealSeed  uint64       `json:"longest_heal_seed"`
-	Last             *sim.Result  `json:"result,omitempty"` // where there was one seed
-	virtual          int64
-	faultPlace       map[string]int
-	featurePlace     map[string]int
-	longestHealNanos int64
+	Profile        string       `json:"profile"`
+	Seed           uint64       `json:"seed"`
+	Seeds          uint64       `json:"seeds"` // that were run
+	Workers        int          `json:"workers"`
+	Failed         []sim.Result `json:"failed"`
+	Faults         []sim.Count  `json:"faults"`
+	Features       []sim.Count  `json:"features"` // in how many seeds each was used
+	RealS          float64      `json:"real_s"`
+	CPUS           float64      `json:"cpu_s"`
+	VirtualS       float64      `json:"virtual_s"`
+	VirtualPerCPU  float64      `json:"virtual_s_per_cpu_s"`
+	Messages       uint64       `json:"messages"`
+	MessagesPerCPU float64      `json:"messages_per_cpu_s"`
+	Values         uint64       `json:"values"`
+	Leaders        uint64       `json:"leaders"`
+	LateLeaders    uint64       `json:"late_leaders"`     // after the faults had ended
+	Slowest        []sim.Result `json:"slowest"`          // to heal and settle after the faults, the slowest first; at most slowestKept
+	Last           *sim.Result  `json:"result,omitempty"` // where there was one seed
+	virtual        int64
+	faultPlace     map[string]int
+	featurePlace   map[string]int
 }
 
 // add adds a run.
@@ -114,10 +114,11 @@ func (r *simReport) add(run *sim.Result) {
 	r.Messages += run.Messages
 	r.Values += run.Values
 	r.Leaders += run.Leaders
+	r.LateLeaders += run.Late
 	if run.Violation != nil {
 		r.Failed = append(r.Failed, *run)
-	} else if run.HealNs > r.longestHealNanos {
-		r.longestHealNanos, r.LongestHealSeed = run.HealNs, run.Seed
+	} else {
+		r.rank(run)
 	}
 	for _, f := range run.Faults {
 		count(&r.Faults, r.faultPlace, f.Name, f.N)
@@ -139,13 +140,27 @@ func count(sums *[]sim.Count, place map[string]int, name string, n uint64) {
 	(*sums)[i].N += n
 }
 
+// slowestKept is how many of the seeds that healed slowest are told of.
+const slowestKept = 5
+
+// rank keeps the runs that took longest from the end of the faults until they were done. Of two alike the lower seed is first, in whatever order workers
+// bring them.
+func (r *simReport) rank(run *sim.Result) {
+	took := func(x *sim.Result) int64 { return x.HealNs + x.SettleNs }
+	at := len(r.Slowest)
+	for at > 0 && (took(run) > took(&r.Slowest[at-1]) || took(run) == took(&r.Slowest[at-1]) && run.Seed < r.Slowest[at-1].Seed) {
+		at--
+	}
+	r.Slowest = slices.Insert(r.Slowest, at, *run)
+	r.Slowest = r.Slowest[:min(len(r.Slowest), slowestKept)]
+}
+
 // end computes what the sums say.
 func (r *simReport) end(real, cpu time.Duration) {
 	r.RealS, r.CPUS, r.VirtualS = real.Seconds(), cpu.Seconds(), float64(r.virtual)/1e9
 	if cpu > 0 {
 		r.VirtualPerCPU, r.MessagesPerCPU = r.VirtualS/r.CPUS, float64(r.Messages)/r.CPUS
 	}
-	r.LongestHealMs = float64(r.longestHealNanos) / 1e6
 	if r.Seeds > 1 {
 		r.Last = nil
 	}
@@ -159,7 +174,10 @@ func (o *simFlags) run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r := &simReport{Profile: p.Name, Seed: o.seed, Workers: o.workers, Failed: []sim.Result{}, faultPlace: map[string]int{}, featurePlace: map[string]int{}}
+	r := &simReport{
+		Profile: p.Name, Seed: o.seed, Workers: o.workers, Failed: []sim.Result{}, Slowest: []sim.Result{}, faultPlace: map[string]int{},
+		featurePlace: map[string]int{},
+	}
 	begun, used := time.Now(), cpuTime()
 	o.play(ctx, p, r)
 	r.end(time.Since(begun), cpuTime()-used)
@@ -260,12 +278,13 @@ func (o *simFlags) tell(w io.Writer, r *simReport) {
 	fmt.Fprintf(w, "faults:  %s\nseeds with: %s\n", countsOf(r.Faults), countsOf(r.Features))
 	fmt.Fprintf(w, "speed:   %.1f virtual s in %.1f s, %.1f s of CPU time: %.0f virtual s and %.0f messages a CPU second\n", r.VirtualS, r.RealS, r.CPUS,
 		r.VirtualPerCPU, r.MessagesPerCPU)
-	fmt.Fprintf(w, "seeds:   %d to %d, profile %s: %d failed; %d values delivered, %d times a proposer came to lead", r.Seed, r.Seed+r.Seeds-1, r.Profile,
-		len(r.Failed), r.Values, r.Leaders)
-	if r.longestHealNanos > 0 {
-		fmt.Fprintf(w, "; at most %.0f ms from the end of the faults to service for all (seed %d)", r.LongestHealMs, r.LongestHealSeed)
+	fmt.Fprintf(w, "seeds:   %d to %d, profile %s: %d failed; %d values delivered, %d times a proposer came to lead, %d of them after the faults\n", r.Seed, r.Seed+r.Seeds-1, r.Profile,
+		len(r.Failed), r.Values, r.Leaders, r.LateLeaders)
+	for i := range r.Slowest {
+		s := &r.Slowest[i]
+		fmt.Fprintf(w, "slowest: seed %d, %d ms from the end of the faults to service for all, then %d ms until all was settled; bound %d ms each\n", s.Seed,
+			s.HealNs/1e6, s.SettleNs/1e6, s.BoundNs/1e6)
 	}
-	fmt.Fprintln(w)
 }
 
 // countsOf is a list of counts as text.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,23 @@ func TestSimTellsFailures(t *testing.T) {
 		if !strings.Contains(b.String(), word) {
 			t.Errorf("%q is missing in %q", word, b.String())
 		}
+	}
+}
+
+// The slowest are told, in the same order whoever brought them.
+func TestSimRanksSlowest(t *testing.T) {
+	r := &simReport{faultPlace: map[string]int{}}
+	for _, seed := range []uint64{4, 2, 9, 7, 1, 3, 8} {
+		r.add(&sim.Result{Seed: seed, HealNs: int64(seed / 2), SettleNs: 5})
+	}
+	failed := failedRun()
+	r.add(&failed)
+	var order []uint64
+	for i := range r.Slowest {
+		order = append(order, r.Slowest[i].Seed)
+	}
+	if fmt.Sprint(order) != "[8 9 7 4 2]" {
+		t.Errorf("the slowest are %v", order)
 	}
 }
 

@@ -54,8 +54,8 @@ var (
 )
 
 // DefaultBusyRetry is how long Open goes on trying to bind a queue that is busy. The kernel frees a queue some 20 ms after
-// its last socket was closed; on a machine with more threads than cores more than a second was seen.
-const DefaultBusyRetry = 3 * time.Second
+// its last socket was closed; on a machine with more threads than cores more than three seconds were seen.
+const DefaultBusyRetry = 10 * time.Second
 
 // PeerAddr is where a peer is. Its place in Config.Peers is its dataplane.Peer.
 //

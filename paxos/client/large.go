@@ -37,12 +37,12 @@ func (c *Client) sendLarge(e *session, p *place) {
 		p.waits = false
 		c.large.waiting--
 	}
-	p.sends++
 	v := paxos.Value{
 		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Generation: e.generation, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
 	}
 	paxos.PutValue(batch, 0, &v)
-	c.out.SendParts(c.Proposer(), c.cfg.MTU, &v, batch)
+	c.out.SendParts(c.Proposer(), c.cfg.MTU, &v, batch, p.sends)
+	p.sends++
 }
 
 func (c *Client) wait(p *place) {
@@ -88,10 +88,10 @@ func (c *Client) landed(p *place) {
 }
 
 // rests tells whether a large value that was sent before is left alone yet, by a scan for what was sent up to a time: each try in vain doubles the
-// wait for the next. A proposer puts together what it has of all tries. Refusals are answered at once.
+// wait for the next, up to the longest patience. A proposer puts together what it has of all tries. Refusals are answered at once.
 func (c *Client) rests(p *place, until paxos.Time) bool {
 	if p.length <= paxos.MaxValue(c.cfg.MTU) || until >= c.now-c.cfg.Retry/2 || p.sent <= c.refusedAt {
 		return false
 	}
-	return p.sent > until-c.cfg.Retry<<min(p.sends-1, 5)+c.cfg.Retry
+	return p.sent > c.now-c.cfg.Retry<<min(p.sends-1, mostPatience)
 }

@@ -79,6 +79,24 @@ func TestLargeValueIsSentAgain(t *testing.T) {
 	}
 }
 
+// However long values took before, and however often it was sent, a large value is sent again within the longest patience.
+func TestLargeValueRestsNoLongerThanPatience(t *testing.T) {
+	r := largeRig(t, 4)
+	r.c.took = 1000 * rigRetry
+	r.step(string(make([]byte, 5000)))
+	sent := r.now
+	for tries := 0; tries < 8; {
+		r.now += rigRetry / 4
+		if r.step(); len(r.sent(paxos.KindSubmitPart)) > 0 {
+			tries++
+			sent = r.now
+		}
+		if r.now-sent > (1<<mostPatience+2)*rigRetry {
+			t.Fatalf("after %d tries nothing was sent for %d retry times", tries, (r.now-sent)/rigRetry)
+		}
+	}
+}
+
 // A client has a bounded number of frames of large values in flight. The others wait for answers and are sent then, in any case each of them once.
 func TestLargeValuesInFlightAreBounded(t *testing.T) {
 	r := largeRig(t, 64)

@@ -56,8 +56,11 @@ func (c *Client) learn(p *place, status paxos.Status) {
 // patience is how long after it was sent a value is sent again: the retry time, unless values take longer of late. After an outage they
 // seem to; the bound keeps that short.
 func (c *Client) patience() paxos.Time {
-	return min(max(c.cfg.Retry, 2*c.took), 32*c.cfg.Retry)
+	return min(max(c.cfg.Retry, 2*c.took), c.cfg.Retry<<mostPatience)
 }
+
+// mostPatience is how often the retry time doubles at most before a value is sent again: 32 retry times.
+const mostPatience = 5
 
 func (c *Client) turnTo(leader paxos.NodeID) bool {
 	for i, id := range c.cfg.Proposers {

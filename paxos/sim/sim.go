@@ -24,14 +24,17 @@ type Result struct {
 	Violation *check.Violation `json:"violation,omitempty"` // nil: every promise was kept
 	Trace     uint64           `json:"trace"`               // hash of everything that happened
 	VirtualNs int64            `json:"virtual_ns"`
-	HealNs    int64            `json:"heal_ns"` // from the end of the faults until every client was served again
-	Turns     uint64           `json:"turns"`   // of loops
+	HealNs    int64            `json:"heal_ns"`   // from the end of the faults until every client was served again
+	SettleNs  int64            `json:"settle_ns"` // from the end of the load until nothing was unanswered and all learners stood at one place
+	BoundNs   int64            `json:"bound_ns"`  // that each of the two may take
+	Turns     uint64           `json:"turns"`     // of loops
 	Messages  uint64           `json:"messages"`
 	Frames    uint64           `json:"frames"`
-	Values    uint64           `json:"values"` // delivered by the furthest learner
-	Leaders   uint64           `json:"leaders"`
-	Faults    []Count          `json:"faults"`   // those that happened, by kind
-	Features  []Count          `json:"features"` // parts of the protocol that were used, and how often
+	Values    uint64           `json:"values"`       // delivered by the furthest learner
+	Leaders   uint64           `json:"leaders"`      // times that a proposer came to lead
+	Late      uint64           `json:"late_leaders"` // after the end of the faults
+	Faults    []Count          `json:"faults"`       // those that happened, by kind
+	Features  []Count          `json:"features"`     // parts of the protocol that were used, and how often
 }
 
 // Count is a number with a name.
@@ -52,7 +55,8 @@ func Run(cfg Config) Result {
 	}
 	r := Result{
 		Seed: cfg.Seed, Profile: cfg.Profile.Name, Cluster: w.plan.String(), Violation: w.suite.Violation(), Trace: w.trace.hash, VirtualNs: w.now,
-		HealNs: max(0, w.settledAt-w.healedAt), Turns: w.turns, Messages: w.messages, Frames: w.net.Counts()[simwire.Sent], Leaders: w.leaders,
+		HealNs: max(0, w.servedAt-w.healedAt), SettleNs: max(0, w.now-w.quietAt), BoundNs: w.plan.boundNs(),
+		Turns: w.turns, Messages: w.messages, Frames: w.net.Counts()[simwire.Sent], Leaders: w.leaders, Late: w.leaders - w.leadersThen,
 		Faults: w.faultsCounted(),
 	}
 	for _, m := range w.machines {

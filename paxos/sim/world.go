@@ -23,15 +23,17 @@ type world struct {
 	faults   faults
 	features features
 
-	now       int64
-	quiet     bool // clients submit nothing more
-	turns     uint64
-	leaders   uint64 // times that a proposer came to lead
-	messages  uint64 // received by nodes that are gone; living ones count their own
-	failure   string // why the run cannot go on
-	healedAt  int64  // when the faults stopped; 0: not yet
-	settledAt int64
-	asked     paxos.NodeID // who is to take over, after the faults; 0 nobody
+	now         int64
+	quiet       bool // clients submit nothing more
+	turns       uint64
+	leaders     uint64       // times that a proposer came to lead
+	leadersThen uint64       // when the faults stopped
+	messages    uint64       // received by nodes that are gone; living ones count their own
+	failure     string       // why the run cannot go on
+	healedAt    int64        // when the faults stopped; 0: not yet
+	servedAt    int64        // when every client was served again
+	quietAt     int64        // when the last load ended
+	asked       paxos.NodeID // who is to take over, after the faults; 0 nobody
 }
 
 // mostTurns ends a run that does not end by itself: a loop that finds work for ever.
@@ -101,11 +103,7 @@ func (w *world) advance(to int64) {
 	}
 }
 
-// After the faults a cluster gets this much time to serve every client again, and then to bring all learners to one place. It is long because
-// some of what may be pending is: a learner tells of a gap at most each 64 retry times, and leases have to end.
 const (
-	recoverNs = 20 * s
-	settleNs  = 20 * s
 	handOffNs = 10 * s // one leader timeout after the other is at most 8 for each try
 	pollNs    = 2 * ms
 	ackedEach = 5 // values that every client must get through after the faults
@@ -126,22 +124,23 @@ func (w *world) play() {
 	w.faults.begin()
 	w.run(w.plan.runNs, func() bool { return false })
 	w.faults.end()
-	w.healedAt = w.now
+	w.healedAt, w.leadersThen = w.now, w.leaders
 	if ending := newRandom(w.faults.seed, "ending"); w.profile.fixed == nil && ending.percent(30) {
 		w.quiet = true // nothing new comes after what the faults left behind: it must be found without
-		w.phase("nothing is unanswered and all learners stand at one place, without new values", settleNs, poll(w.settled))
+		w.phase("nothing is unanswered and all learners stand at one place, without new values", w.plan.boundNs(), poll(w.settled))
 		w.quiet, w.healedAt = false, w.now
 		for _, m := range w.machines {
 			m.wake(w.now)
 		}
 	}
 	if w.profile.fixed == nil {
-		w.phase("every client is served again", recoverNs, poll(w.served))
-		w.settledAt = w.now
+		w.phase("every client is served again", w.plan.boundNs(), poll(w.served))
+		w.servedAt = w.now
 		w.phase("a leader hands over", handOffNs, poll(w.handedOver))
 	}
+	w.quietAt = w.now
 	w.quiet = true
-	w.phase("nothing is unanswered and all learners stand at one place", settleNs, poll(w.settled))
+	w.phase("nothing is unanswered and all learners stand at one place", w.plan.boundNs(), poll(w.settled))
 	if w.failure == "" && w.suite.Violation() == nil {
 		end := w.end()
 		w.suite.Ended(&end)
