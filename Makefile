@@ -53,6 +53,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 model: ## check the protocol's model, and that it sees each broken rule (needs spin and a C compiler)
 	@$(GO) run ./tools/model $(MODELFLAGS)
 
+.PHONY: mutants
+mutants: ## break the protocol on purpose, each way that we know, and see the simulator notice
+	$(GO) run ./tools/mutants $(MUTANTFLAGS)
+
 .PHONY: bench
 bench: build ## the hot functions, then the same cluster on each transport for DURATION (5s)
 	$(GO) test -p 1 -run '^$$' -bench . -benchtime 200ms ./dataplane/... ./paxos/...

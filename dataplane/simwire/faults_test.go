@@ -153,6 +153,48 @@ func TestFatesDoNotDependOnOthers(t *testing.T) {
 	if slices.Equal(fates(t, n, a, 500), fates(t, n, b, 500)) {
 		t.Error("both directions have one fate")
 	}
+	for _, name := range []string{"c", "d"} {
+		n.Address(name)
+	}
+	both := mustOpen(t, n, "e", 2, 3)
+	var kinds [2][]TapKind
+	n.Tap(func(e TapEvent) {
+		if e.From == both.Address() {
+			kinds[e.To-2] = append(kinds[e.To-2], e.Kind)
+		}
+	})
+	for range 500 {
+		send(t, both, 0, []byte("twelve bytes"))
+		send(t, both, 1, []byte("twelve bytes"))
+	}
+	if slices.Equal(kinds[0], kinds[1]) {
+		t.Error("what one port sends has one fate whoever shall get it")
+	}
+}
+
+func TestCopiesHaveFatesOfTheirOwn(t *testing.T) {
+	n, a, _ := line(t, Config{})
+	n.SetAllFaults(Faults{DuplicatePPM: 1_000_000, CorruptPPM: 500_000, JitterNs: 1_000_000})
+	var arrivals []int64
+	var damaged [3]int // by how many of the two copies
+	n.Tap(func(e TapEvent) {
+		if e.Kind == Delivered {
+			arrivals = append(arrivals, e.Now)
+		}
+	})
+	for i := range uint64(100) {
+		before := n.Counts()[Corrupted]
+		sendNumber(t, a, i)
+		damaged[n.Counts()[Corrupted]-before]++
+		n.AdvanceTo(n.Now() + 1_000_000)
+	}
+	slices.Sort(arrivals)
+	if apart := len(slices.Compact(arrivals)); apart < 190 {
+		t.Errorf("100 frames, sent twice, arrived at %d times", apart)
+	}
+	if slices.Min(damaged[:]) < 10 {
+		t.Errorf("frames with 0, 1 and 2 damaged copies: %v", damaged)
+	}
 }
 
 func TestDelays(t *testing.T) {

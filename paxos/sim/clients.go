@@ -131,8 +131,8 @@ func (m *machine) leaveSoon(start int) {
 	w := m.w
 	w.events.add(w.now+m.random.between(1*ms, 40*ms), func() {
 		switch {
-		case !m.up() || m.starts != start || w.quiet:
-		case !w.faults.mayCrash(m):
+		case !m.up() || m.starts != start:
+		case w.quiet || !w.faults.mayCrash(m):
 			m.leaveSoon(start)
 		default:
 			m.begunAnew()

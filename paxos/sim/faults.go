@@ -9,6 +9,7 @@ import (
 // faults makes trouble of the profile's kinds, each kind from a stream of its own, until it is told to end. Then everything works again.
 type faults struct {
 	w        *world
+	seed     uint64
 	wires    random
 	cuts     random
 	machines random
@@ -19,17 +20,18 @@ type faults struct {
 	cut      [][]int // how many partitions a link is cut by, from and to
 	over     bool
 	amnesiac map[paxos.NodeID]bool // acceptors that crashed; for lookups only
+	left     *machine              // that stays down to the end; nil: none
 	count    faultCounts
 }
 
 // faultCounts are the faults that machines and links were given; what became of frames, the network counts.
 type faultCounts struct {
-	spells, partitions, oneWays, pauses, slows, crashes, acceptorCrashes, failedStarts uint64
+	spells, partitions, oneWays, pauses, slows, crashes, acceptorCrashes, failedStarts, departures uint64
 }
 
 func newFaults(w *world, seed uint64) faults {
 	f := faults{
-		w: w, wires: newRandom(seed, "wires"), cuts: newRandom(seed, "partitions"), machines: newRandom(seed, "crashes"),
+		w: w, seed: seed, wires: newRandom(seed, "wires"), cuts: newRandom(seed, "partitions"), machines: newRandom(seed, "crashes"),
 		clients: newRandom(seed, "clients"), people: newRandom(seed, "people"),
 		sound: simwire.Faults{DelayNs: w.plan.delayNs, JitterNs: w.plan.jitterNs}, amnesiac: map[paxos.NodeID]bool{},
 	}
@@ -53,6 +55,9 @@ func (f *faults) begin() {
 	f.often(p.pauseNs, &f.machines, f.pause)
 	f.often(p.slowNs, &f.machines, f.slow)
 	f.often(p.crashNs, &f.machines, f.crash)
+	if r := newRandom(f.seed, "departures"); p.crashNs > 0 && r.percent(30) {
+		f.after(r.below(f.w.plan.runNs), f.depart)
+	}
 	f.often(p.clientNs, &f.clients, f.client)
 	f.often(p.handoverNs, &f.people, f.handover)
 }
@@ -89,7 +94,7 @@ func (f *faults) end() {
 	for _, m := range f.w.machines {
 		m.slow, m.pausedUntil = 1, 0
 		m.wake(f.w.now)
-		if !m.up() {
+		if !m.up() && m != f.left {
 			m.start()
 		}
 	}
@@ -200,6 +205,28 @@ func (f *faults) crash() {
 		return
 	}
 	f.count.crashes++
+	f.fell(m)
+	f.restart(m)
+}
+
+// depart ends a proposer's machine for good, the one that leads if that may be: another proposer has to lead, to the end of the run. Learners and
+// clients stay; every one of them must be served.
+func (f *faults) depart() {
+	var gone *machine
+	for _, m := range f.w.machines {
+		if m.up() && m.has(cluster.Proposer) && !m.has(cluster.Learner) && !m.has(cluster.Client) && f.mayCrash(m) && (gone == nil || m.leads()) {
+			gone = m
+		}
+	}
+	if gone != nil {
+		f.count.departures++
+		f.left = gone
+		f.fell(gone)
+	}
+}
+
+// fell notes what the cluster loses with a machine, and ends its process.
+func (f *faults) fell(m *machine) {
 	for _, n := range m.endpoint.Nodes {
 		if n.Roles.Has(cluster.Acceptor) && !f.amnesiac[paxos.NodeID(n.ID)] {
 			f.amnesiac[paxos.NodeID(n.ID)] = true
@@ -207,7 +234,6 @@ func (f *faults) crash() {
 		}
 	}
 	m.crash()
-	f.restart(m)
 }
 
 func (f *faults) restart(m *machine) {

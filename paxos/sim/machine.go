@@ -254,6 +254,17 @@ func (m *machine) roles(visit func(id paxos.NodeID, role any)) {
 	}
 }
 
+// leads tells whether a proposer of the machine says that it leads.
+func (m *machine) leads() (leads bool) {
+	m.roles(func(_ paxos.NodeID, role any) {
+		if p, ok := role.(*paxos.Proposer); ok {
+			_, now := p.Leading()
+			leads = leads || now
+		}
+	})
+	return leads
+}
+
 func (m *machine) clients() (clients []*client.Client) {
 	m.roles(func(_ paxos.NodeID, role any) {
 		if c, ok := role.(*client.Client); ok {

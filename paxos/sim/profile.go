@@ -13,6 +13,7 @@ import "fmt"
 //     a machine must come back as another node, which takes a change of membership, so the simulator never does that.
 //   - A proposer's machine crashes and comes back with its disk, any number of times. Without its disk it would use its rounds again; such a machine
 //     must come back as another node as well.
+//     In some runs one proposer's machine, without learner or client, stays down to the end.
 //   - A learner has no disk. It crashes while another learner runs that stands at least as far: what is trimmed is with learners alone, and with the
 //     last of them delivery would stop for good, as it must.
 //   - A client's machine crashes, any number of times. The client comes back with the sessions of before, if it keeps them in a file, or with others;
@@ -56,6 +57,9 @@ var Profiles = []*Profile{
 	{Name: "chaos", Help: "everything at once, on clusters with small queues and windows",
 		lossPPM: 150_000, duplicatePPM: 100_000, corruptPPM: 50_000, tailPPM: 30_000, spellNs: 500 * ms, partitionNs: 300 * ms, pauseNs: 500 * ms,
 		slowNs: 700 * ms, crashNs: 300 * ms, clientNs: 200 * ms, handoverNs: 300 * ms, runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true, small: true},
+	{Name: "duel", Help: "pauses, cut links and late frames, so that leaders change all the time",
+		lossPPM: 100_000, duplicatePPM: 50_000, tailPPM: 100_000, partitionNs: 80 * ms, pauseNs: 25 * ms, handoverNs: 100 * ms,
+		runNs: [2]int64{500 * ms, 1500 * ms}, skewed: true},
 	{Name: "idle", Help: "speed: a cluster that only beats, every 100 ms", runNs: [2]int64{2000 * s, 2000 * s}, fixed: (*plan).idle},
 	{Name: "load", Help: "speed: clients that submit as fast as they are answered", runNs: [2]int64{60 * ms, 60 * ms}, fixed: (*plan).load},
 }

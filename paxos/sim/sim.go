@@ -25,7 +25,7 @@ type Result struct {
 	Trace     uint64           `json:"trace"`               // hash of everything that happened
 	VirtualNs int64            `json:"virtual_ns"`
 	HealNs    int64            `json:"heal_ns"`   // from the end of the faults until every client was served again
-	SettleNs  int64            `json:"settle_ns"` // from then until nothing was unanswered and all learners stood at one place
+	SettleNs  int64            `json:"settle_ns"` // from the end of the load until nothing was unanswered and all learners stood at one place
 	BoundNs   int64            `json:"bound_ns"`  // that each of the two may take
 	Turns     uint64           `json:"turns"`     // of loops
 	Messages  uint64           `json:"messages"`
@@ -55,7 +55,7 @@ func Run(cfg Config) Result {
 	}
 	r := Result{
 		Seed: cfg.Seed, Profile: cfg.Profile.Name, Cluster: w.plan.String(), Violation: w.suite.Violation(), Trace: w.trace.hash, VirtualNs: w.now,
-		HealNs: max(0, w.servedAt-w.healedAt), SettleNs: max(0, w.now-w.servedAt), BoundNs: w.plan.boundNs(),
+		HealNs: max(0, w.servedAt-w.healedAt), SettleNs: max(0, w.now-w.quietAt), BoundNs: w.plan.boundNs(),
 		Turns: w.turns, Messages: w.messages, Frames: w.net.Counts()[simwire.Sent], Leaders: w.leaders, Late: w.leaders - w.leadersThen,
 		Faults: w.faultsCounted(),
 	}
@@ -95,6 +95,7 @@ func (w *world) faultsCounted() (list []Count) {
 	add("crashes", c.crashes)
 	add("acceptors without a vote", c.acceptorCrashes)
 	add("failed starts", c.failedStarts)
+	add("proposers gone for good", c.departures)
 	return list
 }
 

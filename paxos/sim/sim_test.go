@@ -8,7 +8,7 @@ import (
 )
 
 // seedsOf is how many seeds of each profile the tests run; make sim runs thousands.
-var seedsOf = map[string]uint64{"calm": 20, "lossy": 40, "partition": 40, "crash": 50, "chaos": 140}
+var seedsOf = map[string]uint64{"calm": 20, "lossy": 40, "partition": 40, "crash": 50, "chaos": 140, "duel": 30}
 
 func TestSeeds(t *testing.T) {
 	for _, p := range Profiles {
@@ -58,7 +58,8 @@ func TestFaultsHappen(t *testing.T) {
 		"calm":      nil,
 		"lossy":     {"frames dropped", "frames duplicated", "frames corrupted", "bad links"},
 		"partition": {"frames cut-off", "partitions", "one-way partitions"},
-		"crash":     {"crashes", "acceptors without a vote", "failed starts", "pauses", "frames no-port"},
+		"crash":     {"crashes", "acceptors without a vote", "failed starts", "pauses", "frames no-port", "proposers gone for good"},
+		"duel":      {"frames dropped", "frames cut-off", "partitions", "pauses"},
 		"chaos": {"frames dropped", "frames duplicated", "frames corrupted", "frames cut-off", "frames queue-full", "bad links", "partitions",
 			"one-way partitions", "pauses", "slow spells", "crashes", "acceptors without a vote", "failed starts"},
 	} {

@@ -32,6 +32,7 @@ type world struct {
 	failure     string       // why the run cannot go on
 	healedAt    int64        // when the faults stopped; 0: not yet
 	servedAt    int64        // when every client was served again
+	quietAt     int64        // when the last load ended
 	asked       paxos.NodeID // who is to take over, after the faults; 0 nobody
 }
 
@@ -45,7 +46,10 @@ func newWorld(cfg *Config) *world {
 		net: simwire.New(simwire.Config{Seed: network.next(), MTU: p.file.MTU, Queue: p.queue, Cells: 512}),
 	}
 	w.trace = trace{w: w, out: cfg.Trace}
-	w.suite = check.NewSuite(check.Cluster{Members: members(p.file), Window: int(p.file.Window), Sessions: p.file.Sessions, SessionIdle: paxos.Instance(p.file.SessionIdle)})
+	w.suite = check.NewSuite(check.Cluster{
+		Members: members(p.file), Window: int(p.file.Window), Lease: int64(p.file.Timing.Lease), LeaderTimeout: int64(p.file.Timing.LeaderTimeout),
+		Sessions: p.file.Sessions, SessionIdle: paxos.Instance(p.file.SessionIdle), Now: func() int64 { return w.now },
+	})
 	w.registry = newRegistry(w)
 	w.net.Tap(w.trace.frame)
 	random := newRandom(cfg.Seed, "machines")
@@ -104,7 +108,7 @@ const (
 	ackedEach = 5 // values that every client must get through after the faults
 )
 
-// play is the whole run: load and faults, then load alone, then silence.
+// play is the whole run: load and faults, then load alone, then silence. In some runs there is silence before the load alone, too.
 func (w *world) play() {
 	polled := int64(0)
 	poll := func(reached func() bool) func() bool {
@@ -120,12 +124,20 @@ func (w *world) play() {
 	w.run(w.plan.runNs, func() bool { return false })
 	w.faults.end()
 	w.healedAt, w.leadersThen = w.now, w.leaders
-	w.servedAt = w.now
+	if ending := newRandom(w.faults.seed, "ending"); w.profile.fixed == nil && ending.percent(30) {
+		w.quiet = true // nothing new comes after what the faults left behind: it must be found without
+		w.phase("nothing is unanswered and all learners stand at one place, without new values", w.plan.boundNs(), poll(w.settled))
+		w.quiet, w.healedAt = false, w.now
+		for _, m := range w.machines {
+			m.wake(w.now)
+		}
+	}
 	if w.profile.fixed == nil {
 		w.phase("every client is served again", w.plan.boundNs(), poll(w.served))
 		w.servedAt = w.now
 		w.phase("a leader hands over", w.plan.boundNs(), poll(w.handedOver))
 	}
+	w.quietAt = w.now
 	w.quiet = true
 	w.phase("nothing is unanswered and all learners stand at one place", w.plan.boundNs(), poll(w.settled))
 	if w.failure == "" && w.suite.Violation() == nil {

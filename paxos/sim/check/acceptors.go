@@ -12,6 +12,7 @@ import (
 //	vote       it votes for no ballot below one that it promised
 //	report     a promise lists every instance of its pages in which it voted, with the last ballot and that value
 //	amnesia    with storage "memory", one that restarted neither promises nor votes
+//	preempted  when it refuses for a promise, it names one above what it refuses
 //	window     it votes for no instance beyond its window, nor for one that it was told is trimmed; what it calls trimmed it was told
 type acceptors struct {
 	suite  *Suite
@@ -68,6 +69,13 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 	}
 }
 
+// OnSaid looks at refusals: without the ballot that was promised a proposer would have to find out by waiting.
+func (c *acceptors) OnSaid(a *Actor, m *paxos.Message) {
+	if m.Kind == paxos.KindPreempted && a.Role == paxos.RoleAcceptor && m.Promised <= m.Ballot {
+		c.suite.Fail("preempted", "%v refused ballot %v for its promise and says that it promised %v", a, m.Ballot, m.Promised)
+	}
+}
+
 func promises(out *paxos.Outbox) bool {
 	for i := range out.After {
 		if out.After[i].Kind == paxos.KindPromise {
@@ -87,8 +95,10 @@ func (e *acceptor) vote(i paxos.Instance) paxos.Ballot {
 // listVotes gathers the votes that a step says, new ones and old ones told again.
 func (e *acceptor) listVotes(out *paxos.Outbox) {
 	e.said, e.replaced = e.said[:0], e.replaced[:0]
+	var shown *byte
 	for i := range out.After {
-		if m := &out.After[i]; m.Kind == paxos.KindAccepted {
+		if m := &out.After[i]; m.Kind == paxos.KindAccepted && len(m.Data) > 0 && &m.Data[0] != shown { // else the same votes to another node
+			shown = &m.Data[0]
 			eachRange(m.Data, func(first paxos.Instance, count uint32) {
 				if first >= far || count > far {
 					return // the ledger has told

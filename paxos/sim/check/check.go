@@ -13,8 +13,11 @@ import (
 
 // Cluster is what checkers know of the cluster from the start.
 type Cluster struct {
-	Members paxos.Members
-	Window  int
+	Members       paxos.Members
+	Window        int
+	Lease         int64        // of learners, in nanoseconds
+	LeaderTimeout int64        // in nanoseconds
+	Now           func() int64 // the time of the run, in nanoseconds
 
 	// Of the table of client sessions, as in the cluster file. 0: what becomes of sessions is not followed.
 	Sessions    int
@@ -113,6 +116,9 @@ func NewSuite(c Cluster) *Suite {
 	s.Add(l)
 	s.Add(newAcceptors(s, c, l))
 	s.Add(newBallots(s))
+	s.Add(newChoice(s, l))
+	s.Add(newRegistration(s, c))
+	s.Add(newLeadership(s, c))
 	s.Add(newTrim(s, c))
 	s.Add(newOrder(s, l))
 	var t *sessions

@@ -13,12 +13,15 @@ import (
 type stage struct {
 	*Suite
 	starts map[paxos.NodeID]int
+	now    int64
 }
 
 func newStage() *stage {
-	return &stage{starts: map[paxos.NodeID]int{}, Suite: NewSuite(Cluster{Window: 8, Members: paxos.Members{
+	s := &stage{starts: map[paxos.NodeID]int{}}
+	s.Suite = NewSuite(Cluster{Window: 8, Lease: 1000, LeaderTimeout: 100, Now: func() int64 { return s.now }, Members: paxos.Members{
 		Acceptors: []paxos.NodeID{1, 2, 3}, Proposers: []paxos.NodeID{4, 5}, Learners: []paxos.NodeID{6, 7},
-	}})}
+	}})
+	return s
 }
 
 func (s *stage) actor(id paxos.NodeID) *Actor {
@@ -154,6 +157,11 @@ var acts = []struct {
 		s.says(4, nil, m)
 		s.says(1, []paxos.Message{m, prepare(ballot(2, 5))}, promise(ballot(2, 5), 0, ballot(1, 4), "a"), accepted(ballot(1, 4), 0))
 	}},
+	{"a vote for several nodes, then a promise, then the accept again", "", func(s *stage) {
+		m, told := accept(ballot(1, 4), 0, "a"), accepted(ballot(1, 4), 0)
+		s.says(4, nil, m)
+		s.says(1, []paxos.Message{m, prepare(ballot(2, 5)), m}, told, told, promise(ballot(2, 5), 0, ballot(1, 4), "a"))
+	}},
 	{"a vote that nobody asked for", "vote", func(s *stage) {
 		s.says(4, nil, accept(ballot(1, 4), 0, "a"))
 		s.says(1, nil, accepted(ballot(1, 4), 0))
@@ -173,6 +181,12 @@ var acts = []struct {
 	{"a vote after a restart", "amnesia", func(s *stage) {
 		s.restart(1)
 		s.choose(ballot(1, 4), 0, "a")
+	}},
+	{"a refusal without the promise", "preempted", func(s *stage) {
+		s.says(1, nil, paxos.Message{Kind: paxos.KindPreempted, Ballot: ballot(1, 4), Promised: ballot(1, 4)})
+	}},
+	{"a refusal for a promise", "", func(s *stage) {
+		s.says(1, nil, paxos.Message{Kind: paxos.KindPreempted, Ballot: ballot(1, 4), Promised: ballot(2, 5)})
 	}},
 	{"a vote beyond the window", "window", func(s *stage) { s.choose(ballot(1, 4), 8, "a") }},
 	{"a vote at the end of the window", "", func(s *stage) {
