@@ -10,7 +10,7 @@
 //  2. The world (world.go) takes what is next, an arrival on the network or an event that somebody arranged, moves the time there, and lets
 //     machines that have something to do take a turn of their loop (machine.go). Clients work on registers through the log (source.go,
 //     registry.go). Faults (faults.go) are what the profile (profile.go) allows, and the protocol is held to survive.
-//  3. The faults end. Within a bound every client must be served again, and after that all learners must come to stand at one place.
+//  3. The faults end. Within a bound (bound.go) every client must be served again, and after that all learners must come to stand at one place.
 //  4. Package check has listened all the time: to each step of each role, to deliveries, to clients. The first broken promise ends the run.
 //
 // One seed is one run, to the byte: nothing here or below reads a clock, a random source, or the order of a map, and nothing runs beside. The
