@@ -129,7 +129,7 @@ func (m *machine) sessionsChanged() {
 // leaveSoon ends a process that lost a session and starts it again, once it may.
 func (m *machine) leaveSoon(start int) {
 	w := m.w
-	w.events.add(w.now+m.random.between(1*ms, 40*ms), func() {
+	w.events.add(w.now+m.random.between(1*ms, longestRestNs), func() {
 		switch {
 		case !m.up() || m.starts != start:
 		case w.quiet || !w.faults.mayCrash(m):

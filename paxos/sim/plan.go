@@ -44,7 +44,7 @@ func newPlan(seed uint64, p *Profile) *plan {
 		file: &cluster.File{
 			Name: "simulated", Cluster: r.next() | 1, Group: 1, Transport: cluster.TransportMem, Link: cluster.LinkEthernet, Mode: cluster.ModeAuto,
 			EtherType: 0x88B5, UDPPort: 7471, Storage: cluster.StorageMemory, Idle: cluster.IdleBlock,
-			SlowLearner: of(&r, cluster.SlowHold, cluster.SlowDrop), Sessions: 256, SessionIdle: 1 << 20,
+			SlowLearner: of(&r, cluster.SlowHold, cluster.SlowDrop), Sessions: manySessions, SessionIdle: 1 << 20,
 		},
 		runNs: r.between(p.runNs[0], p.runNs[1]),
 	}
@@ -116,6 +116,9 @@ func (c *plan) drawLoad(r *random) {
 	}
 	c.keys = r.between(2, 8)
 }
+
+// manySessions is more than the clients of any plan open.
+const manySessions = 256
 
 // drawSessions draws what becomes of sessions: who keeps them, and whether learners have room for few. Idle sessions are renewed each quarter of what they
 // may be idle for, which takes instances: so that is more than there are sessions. A client without room is started again, so it must not share its machine
