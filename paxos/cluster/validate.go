@@ -152,7 +152,19 @@ func (f *File) checkNumbers() error {
 		{"value_bytes", f.checkRing()},
 		{"sessions", spanSessions.check("sessions", int64(f.Sessions))},
 		{"session_idle", spanSessionIdle.check("session_idle", f.SessionIdle)},
+		{"session_idle", f.checkRenewals()},
 	})
+}
+
+// checkRenewals refuses idle sessions that would keep each other alive: each renews once in a quarter of session_idle, and each renewal is a value
+// that moves the log on.
+func (f *File) checkRenewals() error {
+	const renewals = 4
+	if least := renewals * int64(f.Sessions); f.SessionIdle <= least {
+		return fmt.Errorf("session_idle %d is too little for %d sessions: idle ones would renew each other for ever: write more than %d", f.SessionIdle,
+			f.Sessions, least)
+	}
+	return nil
 }
 
 // checkRing holds rings of values to a size that takes several of the largest.

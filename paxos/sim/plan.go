@@ -136,7 +136,8 @@ func (c *plan) drawSessions(r *random, few bool) {
 		few = few && !(roles.Has(cluster.Client) && roles.Has(cluster.Learner) && len(c.file.Learners()) == 1)
 	}
 	if few && r.percent(50) {
-		c.file.Sessions, c.file.SessionIdle = len(c.file.Clients())*c.sessions+int(more), idle
+		c.file.Sessions = len(c.file.Clients())*c.sessions + int(more)
+		c.file.SessionIdle = max(idle, 4*int64(c.file.Sessions)+4) // fewer would renew each other for ever
 	}
 }
 
