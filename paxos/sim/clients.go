@@ -144,6 +144,7 @@ func (m *machine) leaveSoon(start int) {
 func (m *machine) begunAnew() {
 	var lost *client.SessionError
 	if !errors.As(m.source.client.Lost(), &lost) {
+		m.keeper.leaving = false // it has another in its place by now
 		return
 	}
 	m.w.features.lost(lost.Status)
