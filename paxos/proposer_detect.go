@@ -194,7 +194,7 @@ func (p *Proposer) stillLeads(now Time, out *Outbox) bool {
 
 // contactTimeouts is for how many leader timeouts a leader goes on without a quorum that answers. One would do where every loop has a core of its
 // own. On shared ones acceptors are late by some milliseconds now and then, and that nobody else leads yet is likely: followers ask the
-// same acceptors. (Measured with a leader timeout of 6 ms and eight processes on two cores, 20 kills a run: 16 to 40 leaders
+// same acceptors. (Measured with a leader timeout of 6 ms and five processes on two cores, 20 kills a run: 16 to 40 leaders
 // stopped for nothing with one, 0 to 3 with four, with failover as fast.)
 const contactTimeouts = 4
 
