@@ -240,8 +240,9 @@ func (o *simFlags) play(ctx context.Context, p *sim.Profile, r *simReport) {
 				return
 			}
 			r.add(&run)
-			if run.Violation != nil && !o.keepGoing {
-				over.Store(true)
+			if run.Violation != nil {
+				tellFailed(os.Stdout, &run)
+				over.Store(over.Load() || !o.keepGoing)
 			}
 		case <-progress.C:
 			if !o.trace {
@@ -265,13 +266,14 @@ func (o *simFlags) one(p *sim.Profile, seed uint64) sim.Result {
 	return sim.Run(c)
 }
 
-// tell prints the outcome.
+// tellFailed prints what went wrong in a seed, as soon as it is known: a run of many seeds takes hours.
+func tellFailed(w io.Writer, f *sim.Result) {
+	fmt.Fprintf(w, "seed %d FAILED: %s\n  cluster: %s\n  faults:  %s\n  replay:  wirepaxos sim --profile %s --seed %d --trace\n",
+		f.Seed, f.Violation, f.Cluster, countsOf(f.Faults), f.Profile, f.Seed)
+}
+
+// tell prints the outcome of all seeds.
 func (o *simFlags) tell(w io.Writer, r *simReport) {
-	for i := range r.Failed {
-		f := &r.Failed[i]
-		fmt.Fprintf(w, "seed %d FAILED: %s\n  cluster: %s\n  faults:  %s\n  replay:  wirepaxos sim --profile %s --seed %d --trace\n",
-			f.Seed, f.Violation, f.Cluster, countsOf(f.Faults), f.Profile, f.Seed)
-	}
 	if r.Last != nil {
 		fmt.Fprintf(w, "cluster: %s\ntrace:   %016x\n", r.Last.Cluster, r.Last.Trace)
 	}

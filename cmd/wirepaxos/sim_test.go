@@ -79,6 +79,7 @@ func TestSimTellsFailures(t *testing.T) {
 	run := failedRun()
 	r.add(&run)
 	var b strings.Builder
+	tellFailed(&b, &run)
 	o.tell(&b, r)
 	for _, word := range []string{"seed 9 FAILED: order: text", "replay:  wirepaxos sim --profile chaos --seed 9 --trace", "crashes 2", "1 failed"} {
 		if !strings.Contains(b.String(), word) {

@@ -27,6 +27,8 @@ type acceptor struct {
 	votes    []paxos.Ballot // the last one of each instance; 0 none
 	said     []said         // in this step
 	replaced []said         // votes that others took the place of in this step
+	sure     paxos.Ballot   // promised, but for the votes of this step for which several of its messages may have been the cause
+	unsure   []said         // the votes before those
 }
 
 type said struct {
@@ -46,6 +48,7 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 	}
 	e := &c.of[a.Node]
 	e.listVotes(out)
+	e.sure, e.unsure = e.promised, e.unsure[:0]
 	pages := out.After
 	for i := range in {
 		m := &in[i]
@@ -54,7 +57,7 @@ func (c *acceptors) OnStep(a *Actor, in []paxos.Message, out *paxos.Outbox) {
 			e.low = max(e.low, m.Low)
 		case paxos.KindAccept:
 			e.low = max(e.low, m.Low)
-			c.accept(a, e, m)
+			c.accept(a, e, m, in[i+1:])
 		case paxos.KindPrepare:
 			pages = c.prepare(a, e, m, pages)
 		}
@@ -92,6 +95,16 @@ func (e *acceptor) vote(i paxos.Instance) paxos.Ballot {
 	return e.votes[i]
 }
 
+// surely is the least vote that a page must list.
+func (e *acceptor) surely(i paxos.Instance) paxos.Ballot {
+	for k := range e.unsure {
+		if e.unsure[k].instance == i {
+			return e.unsure[k].ballot
+		}
+	}
+	return e.votes[i]
+}
+
 // listVotes gathers the votes that a step says, new ones and old ones told again.
 func (e *acceptor) listVotes(out *paxos.Outbox) {
 	e.said, e.replaced = e.said[:0], e.replaced[:0]
@@ -112,7 +125,10 @@ func (e *acceptor) listVotes(out *paxos.Outbox) {
 }
 
 // accept finds the vote that an Accept got, if any. A vote that was cast before may be told again whatever was promised since.
-func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message) {
+//
+// The message that a vote answers is the first one here, and may have been a later one: the last piece of a value, or a retry of what was refused at
+// first because the store was full.
+func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message, later []paxos.Message) {
 	voted := false
 	for k := range e.said {
 		if s := &e.said[k]; s.ballot == m.Ballot && s.instance == m.Instance && !s.used {
@@ -120,12 +136,12 @@ func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message) {
 			break
 		}
 	}
-	if !voted || e.vote(m.Instance) == m.Ballot {
+	if !voted || e.vote(m.Instance) == m.Ballot || slices.Contains(e.replaced, said{ballot: m.Ballot, instance: m.Instance}) {
 		return
 	}
 	switch {
-	case m.Ballot < e.promised:
-		c.suite.Fail("vote", "%v accepted by ballot %v in instance %d after it had promised %v", a, m.Ballot, m.Instance, e.promised)
+	case m.Ballot < e.sure:
+		c.suite.Fail("vote", "%v accepted by ballot %v in instance %d after it had promised %v", a, m.Ballot, m.Instance, e.sure)
 	case m.Instance < e.low:
 		c.suite.Fail("window", "%v accepted in instance %d, which it was told is trimmed: the low watermark is %d", a, m.Instance, e.low)
 	case m.Instance-e.low >= c.window:
@@ -135,7 +151,15 @@ func (c *acceptors) accept(a *Actor, e *acceptor, m *paxos.Message) {
 	for paxos.Instance(len(e.votes)) <= m.Instance {
 		e.votes = append(e.votes, 0)
 	}
-	e.replaced = append(e.replaced, said{ballot: e.votes[m.Instance], instance: m.Instance})
+	before := said{ballot: e.votes[m.Instance], instance: m.Instance}
+	e.replaced = append(e.replaced, before)
+	if slices.ContainsFunc(later, func(x paxos.Message) bool {
+		return x.Kind == paxos.KindAccept && x.Ballot == m.Ballot && x.Instance == m.Instance
+	}) {
+		e.unsure = append(e.unsure, before)
+	} else {
+		e.sure = max(e.sure, m.Ballot)
+	}
 	e.votes[m.Instance] = max(e.votes[m.Instance], m.Ballot)
 }
 
@@ -150,13 +174,13 @@ func (c *acceptors) prepare(a *Actor, e *acceptor, m *paxos.Message, rest []paxo
 		if p.Ballot != m.Ballot || p.To != m.From || p.Instance != from {
 			return rest[i:]
 		}
-		if p.Ballot < e.promised {
-			c.suite.Fail("promise", "%v promised ballot %v after %v", a, p.Ballot, e.promised)
+		if p.Ballot < e.sure {
+			c.suite.Fail("promise", "%v promised ballot %v after %v", a, p.Ballot, e.sure)
 		}
 		if p.Low > e.low {
 			c.suite.Fail("window", "%v says that everything below %d is trimmed and was told so only of what is below %d", a, p.Low, e.low)
 		}
-		e.promised = max(e.promised, p.Ballot)
+		e.promised, e.sure = max(e.promised, p.Ballot), max(e.sure, p.Ballot)
 		c.page(a, e, p)
 		if from = p.Until; p.Flags&paxos.FlagLast != 0 {
 			return rest[i+1:]
@@ -176,7 +200,7 @@ func (c *acceptors) page(a *Actor, e *acceptor, p *paxos.Message) {
 		for len(listed) >= 32 && reportedAt(listed).instance < i {
 			listed = listed[32:]
 		}
-		want := e.votes[i]
+		want := e.surely(i)
 		if want == 0 {
 			continue
 		}

@@ -162,6 +162,19 @@ var acts = []struct {
 		s.says(4, nil, m)
 		s.says(1, []paxos.Message{m, prepare(ballot(2, 5)), m}, told, told, promise(ballot(2, 5), 0, ballot(1, 4), "a"))
 	}},
+	{"a vote told twice, then a higher ballot's, then the accept again", "", func(s *stage) {
+		low, high := accept(ballot(1, 4), 0, "a"), accept(ballot(2, 5), 0, "a")
+		s.says(4, nil, low)
+		s.says(5, nil, high)
+		told := accepted(ballot(1, 4), 0)
+		page := promise(ballot(2, 5), 0, ballot(1, 4), "a")
+		s.says(1, []paxos.Message{low, {Kind: paxos.KindRepeat}, prepare(ballot(2, 5)), high, low}, told, accepted(ballot(1, 4), 0), page, accepted(ballot(2, 5), 0))
+	}},
+	{"a refusal, a promise and then a vote for the accept that comes again", "", func(s *stage) {
+		m := accept(ballot(2, 5), 0, "a")
+		s.says(5, nil, m)
+		s.says(1, []paxos.Message{m, prepare(ballot(2, 5)), m}, promise(ballot(2, 5), 0, 0, ""), accepted(ballot(2, 5), 0))
+	}},
 	{"a vote that nobody asked for", "vote", func(s *stage) {
 		s.says(4, nil, accept(ballot(1, 4), 0, "a"))
 		s.says(1, nil, accepted(ballot(1, 4), 0))
@@ -324,6 +337,18 @@ func TestFragments(t *testing.T) {
 	if v := s.Violation(); v != nil {
 		t.Errorf("a value in pieces: %v", v)
 	}
+	s = newStage() // a promise between two pieces: the value was not there yet
+	s.says(4, nil, piece(3, "def"), piece(0, "abc"))
+	s.says(1, []paxos.Message{piece(3, "def"), prepare(ballot(1, 4)), piece(0, "abc")}, promise(ballot(1, 4), 0, 0, ""), accepted(ballot(1, 4), 0))
+	if v := s.Violation(); v != nil {
+		t.Errorf("a promise between two pieces: %v", v)
+	}
+	s.says(1, []paxos.Message{prepare(ballot(2, 5))}, promise(ballot(2, 5), 0, 0, ""))
+	if v := s.Violation(); v == nil || v.Rule != "report" {
+		t.Errorf("a promise in the next step leaves the value out: %v", v)
+	}
+	s = newStage()
+	s.says(4, nil, piece(3, "def"), piece(0, "abc"))
 	s.says(4, nil, piece(0, "abx"))
 	if v := s.Violation(); v == nil || v.Rule != "ballot" {
 		t.Errorf("a piece that changed: %v", v)
