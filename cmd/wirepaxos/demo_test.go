@@ -188,14 +188,6 @@ func (r *demoRun) checkLearners(t *testing.T, raw map[string]any) {
 	}
 }
 
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
-
 // A value over what any cluster takes is refused before anything runs. Below that the demo sets max_value: one byte more than a frame takes goes
 // in fragments.
 func TestDemoValueOverTheLimit(t *testing.T) {
