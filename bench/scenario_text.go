@@ -34,7 +34,7 @@ func (s *Scenario) Text(w io.Writer) error {
 		}
 	}
 	for _, note := range s.Notes {
-		b.WriteString(wrapped("  * ", note, 118))
+		b.WriteString(wrapped("  * ", note, textWidth))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -64,29 +64,49 @@ type column struct {
 
 // points writes the table.
 func (s *Scenario) points(b *strings.Builder) {
-	columns := s.columns()
-	rows := [][]string{nil}
-	for _, c := range columns {
-		rows[0] = append(rows[0], c.head)
-	}
-	for i := range s.Points {
-		p := &s.Points[i]
-		if len(p.Runs) == 0 {
-			continue
-		}
-		var row []string
-		for _, c := range columns {
-			row = append(row, c.cell(p))
-		}
-		rows = append(rows, row)
+	rows := s.rows(spreadOf)
+	if tableWidth(rows) > textWidth {
+		rows = s.rows(medianOf) // of the highest percentile
 	}
 	if len(rows) > 1 {
 		writeTable(b, rows)
 	}
 }
 
+// rows are the table of the points that ran: a head, then the points of each series together.
+func (s *Scenario) rows(tail figures) [][]string {
+	columns := s.columns(tail)
+	rows := [][]string{nil}
+	for _, c := range columns {
+		rows[0] = append(rows[0], c.head)
+	}
+	var series []string
+	for i := range s.Points {
+		if p := &s.Points[i]; len(p.Runs) > 0 && !slices.Contains(series, p.Series) {
+			series = append(series, p.Series)
+		}
+	}
+	for _, name := range series {
+		for i := range s.Points {
+			p := &s.Points[i]
+			if p.Series != name || len(p.Runs) == 0 {
+				continue
+			}
+			var row []string
+			for _, c := range columns {
+				row = append(row, c.cell(p))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// figures makes a cell of a figure of each run.
+type figures func(format func(float64) string, figure func(*Run) float64) func(*Point) string
+
 // columns are those of any scenario, and what this one is about.
-func (s *Scenario) columns() []column {
+func (s *Scenario) columns(tail figures) []column {
 	columns := []column{{"", func(p *Point) string { return p.Series }}}
 	if s.X != "" {
 		columns = append(columns, column{strings.ReplaceAll(s.X, "_", " "), func(p *Point) string { return p.Config.field(s.X) }})
@@ -94,7 +114,7 @@ func (s *Scenario) columns() []column {
 	rate := column{"values/s", spreadOf(grouped, func(r *Run) float64 { return r.ValuesPerS })}
 	p50 := column{"p50 µs", spreadOf(decimals, func(r *Run) float64 { return r.LatencyUs.P50 })}
 	p99 := column{"p99 µs", spreadOf(decimals, func(r *Run) float64 { return r.LatencyUs.P99 })}
-	p999 := column{"p99.9 µs", spreadOf(decimals, func(r *Run) float64 { return r.LatencyUs.P999 })}
+	p999 := column{"p99.9 µs", tail(decimals, func(r *Run) float64 { return r.LatencyUs.P999 })}
 	switch s.Name {
 	case "cpu":
 		return append(columns, append([]column{rate}, costColumns...)...)
@@ -271,14 +291,29 @@ func (s *Scenario) micro(b *strings.Builder) {
 	}
 }
 
-// writeTable aligns the first column to the left and the others to the right.
-func writeTable(b *strings.Builder, rows [][]string) {
+// textWidth is how many columns a text for people takes at most.
+const textWidth = 120
+
+func columnWidths(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
+	return widths
+}
+
+func tableWidth(rows [][]string) (all int) {
+	for _, w := range columnWidths(rows) {
+		all += 2 + w
+	}
+	return all
+}
+
+// writeTable aligns the first column to the left and the others to the right.
+func writeTable(b *strings.Builder, rows [][]string) {
+	widths := columnWidths(rows)
 	for _, row := range rows {
 		b.WriteString("  ")
 		for i, cell := range row {

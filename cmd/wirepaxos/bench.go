@@ -7,8 +7,8 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure one property of a cluster on this machine, or all",
 	}
-	c.AddCommand(newBenchFailover(), newBenchTrial())
-	for _, s := range scenarios() {
+	c.AddCommand(newBenchAll(), newBenchFailover(), newBenchTrial())
+	for _, s := range append(scenarios(), microScenario()) {
 		c.AddCommand(newScenario(s))
 	}
 	return c

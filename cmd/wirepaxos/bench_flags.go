@@ -44,13 +44,17 @@ func (b *benchFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&b.quick, "quick", false, "short runs, fewer of them and fewer points: enough to see that everything works, not to quote")
 	f.IntVar(&b.rounds, "rounds", 0, "runs of each point, in turn with those of the others (default 5, or what the scenario says; quick: 2)")
 	f.DurationVar(&b.duration, "duration", 0, "how long a run measures (default 1s; quick: 300ms)")
-	f.DurationVar(&b.warmup, "warmup", 0, "how long it runs before that (default 300ms; quick: 100ms)")
-	f.StringVar(&b.transport, "transport", "", "transports to measure, with commas: afxdp, udp, mem (default: what the scenario is about)")
-	f.StringVar(&b.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
-	f.StringVar(&b.idle, "idle", "auto", "what an empty cycle does: spin, yield, backoff, block, auto")
 	f.StringVar(&b.chosen, "points", "", "only the points whose name has a match of this regular expression: afxdp-.*-c1$")
 	f.StringVar(&b.json, "json", "", "write the result to this file, as one JSON object")
 	f.StringVar(&b.out, "out", "", "write into this directory: suite.json, and for each point its latencies as .hgrm and .csv")
+}
+
+// addCluster adds those of scenarios that run clusters.
+func (b *benchFlags) addCluster(f *pflag.FlagSet) {
+	f.DurationVar(&b.warmup, "warmup", 0, "how long a run goes on before it measures (default 300ms; quick: 100ms)")
+	f.StringVar(&b.transport, "transport", "", "transports to measure, with commas: afxdp, udp, mem (default: what the scenario is about)")
+	f.StringVar(&b.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
+	f.StringVar(&b.idle, "idle", "auto", "what an empty cycle does: spin, yield, backoff, block, auto")
 }
 
 // check refuses what cannot be measured, and fills in what was not said.
@@ -80,8 +84,10 @@ func (b *benchFlags) check() (err error) {
 	if b.only, err = regexp.Compile(b.chosen); err != nil {
 		return fmt.Errorf("--points %s is no regular expression: %w", b.chosen, err)
 	}
-	if _, err = demoOf([]string{"--link", b.link, "--idle", b.idle}); err != nil {
-		return err
+	if b.idle != "" { // else there are no clusters
+		if _, err = demoOf([]string{"--link", b.link, "--idle", b.idle}); err != nil {
+			return err
+		}
 	}
 	return b.checkFiles()
 }

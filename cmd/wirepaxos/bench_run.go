@@ -66,6 +66,9 @@ func newScenario(s *scenario) *cobra.Command {
 		},
 	}
 	b.add(c.Flags())
+	if s.points != nil {
+		b.addCluster(c.Flags())
+	}
 	return c
 }
 
@@ -156,6 +159,9 @@ func (r *runner) all(ctx context.Context, list []*scenario) error {
 	}
 	problems := append(r.suite.Problems(), r.failed...)
 	if len(problems) == 0 {
+		if r.of == 0 {
+			return nil
+		}
 		fmt.Fprintf(r.to, "\nEvery run: every learner delivered the same sequence; nothing lost, doubled or reordered.\n")
 		return nil
 	}
@@ -170,7 +176,10 @@ func (r *runner) opening() {
 		governor = "none to be seen"
 	}
 	fmt.Fprintf(r.to, "kernel %s, %d CPUs, %s, governor %s, %s\n", m.Kernel, m.CPUs, m.CPU, governor, m.Go)
-	fmt.Fprintf(r.to, "%d runs of %v after %v to warm up; about %.0f s in all\n", r.of, r.length, r.warmup, r.left)
+	if r.of > 0 {
+		fmt.Fprintf(r.to, "%d runs of %v after %v to warm up; ", r.of, r.length, r.warmup)
+	}
+	fmt.Fprintf(r.to, "about %.0f s in all\n", r.left)
 	if r.lab != nil {
 		fmt.Fprintf(r.to, "No AF_XDP here (%v): its points are left out, and UDP is on 127.0.0.1.\n", r.lab)
 	}
@@ -182,9 +191,9 @@ func (r *runner) scenario(ctx context.Context, s *scenario) (err error) {
 	began := time.Now()
 	out := bench.Scenario{Name: s.name, Title: s.title, Command: r.command(s.name), X: s.x}
 	if s.run != nil {
-		takes := s.takes(r.benchFlags)
+		before := r.done
 		err = s.run(ctx, r, &out)
-		r.done, r.left = r.done+takes, r.left-takes
+		r.passed(s.takes(r.benchFlags) - (r.done - before))
 	} else {
 		err = r.rounds(ctx, s, &out)
 	}
@@ -233,7 +242,7 @@ func (r *runner) rounds(ctx context.Context, s *scenario, out *bench.Scenario) e
 // point makes one run of a point and tells of it.
 func (r *runner) point(ctx context.Context, s *scenario, p *benchPoint, round, rounds int) {
 	r.trials++
-	r.done, r.left = r.done+r.trialTakes(), r.left-r.trialTakes()
+	r.passed(r.trialTakes())
 	if p.failures >= givesUp {
 		return
 	}
@@ -269,6 +278,9 @@ func least(before, now *bench.Config) bench.Config {
 	return c
 }
 
+// passed notes that what was expected to take so many seconds is made.
+func (r *runner) passed(seconds float64) { r.done, r.left = r.done+seconds, r.left-seconds }
+
 // tell prints a line about something that was made, with the share of the whole that is behind it.
 func (r *runner) tell(where, format string, args ...any) {
 	passed := time.Since(r.suite.Began).Seconds()
@@ -276,5 +288,9 @@ func (r *runner) tell(where, format string, args ...any) {
 	if r.done > 0 {
 		rest *= passed / r.done
 	}
-	fmt.Fprintf(r.to, "[%*d/%d %4.0f s, %.0f s to go] %-36s %s\n", len(fmt.Sprint(r.of)), r.trials, r.of, passed, max(rest, 0), where, fmt.Sprintf(format, args...))
+	share := ""
+	if r.of > 0 {
+		share = fmt.Sprintf("%*d/%d ", len(fmt.Sprint(r.of)), r.trials, r.of)
+	}
+	fmt.Fprintf(r.to, "[%s%4.0f s, %.0f s to go] %-36s %s\n", share, passed, max(rest, 0), where, fmt.Sprintf(format, args...))
 }

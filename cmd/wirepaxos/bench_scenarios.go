@@ -211,8 +211,8 @@ func groupNotes(_ *runner, s *bench.Scenario) (notes []string) {
 	}
 	const loops = 2 // of a group in the packed layout
 	if most := slices.MaxFunc(append(s.Points, bench.Point{}), func(a, b bench.Point) int { return a.Config.Groups - b.Config.Groups }).Config.Groups; most*loops > cores {
-		notes = append(notes, fmt.Sprintf("%d groups have %d loops, and there are %d cores: beyond %d groups the loops share cores and sleep between values, so this "+
-			"shows what sharing costs, and nothing of what more cores would give.", most, most*loops, cores, cores/loops))
+		notes = append(notes, fmt.Sprintf("%d groups have %d loops, and there are %d cores: from group %d on the loops share cores and sleep between values, so this "+
+			"shows what sharing costs, and nothing of what more cores would give.", most, most*loops, cores, cores/loops+1))
 	}
 	return append(notes, "The loads of the groups begin some 10 ms after each other; the rate is the sum of the rates of all.")
 }
