@@ -1,13 +1,10 @@
 package bench
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -47,19 +44,16 @@ func (r *Report) Config(c *Config) {
 	c.ValueSize, c.WireHops, c.Mode = r.ValueSize, r.WireHops, r.Mode
 }
 
+// encode is a histogram as text; none is an empty one.
 func encode(h *hdrhistogram.Histogram) (string, error) {
 	if h == nil {
 		h = newHistogram()
 	}
-	encoded, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-	if err != nil {
-		return "", fmt.Errorf("bench: a histogram cannot be encoded: %w", err)
-	}
-	return string(encoded), nil
+	return encodeHistogram(h)
 }
 
-// mergeEncoded adds an encoded histogram to another.
-func mergeEncoded(dst *hdrhistogram.Histogram, encoded string) error {
+// addEncoded adds an encoded histogram to another.
+func addEncoded(dst *hdrhistogram.Histogram, encoded string) error {
 	h, err := hdrhistogram.Decode([]byte(encoded))
 	if err != nil {
 		return fmt.Errorf("bench: a histogram cannot be read: %w", err)
@@ -74,7 +68,7 @@ func mergeEncoded(dst *hdrhistogram.Histogram, encoded string) error {
 func (p *Point) Histogram() (*hdrhistogram.Histogram, error) {
 	all := newHistogram()
 	for i := range p.Runs {
-		if err := mergeEncoded(all, p.Runs[i].HistogramV2); err != nil {
+		if err := addEncoded(all, p.Runs[i].HistogramV2); err != nil {
 			return nil, fmt.Errorf("point %s, round %d: %w", p.Name, p.Runs[i].Round, err)
 		}
 	}
@@ -90,7 +84,7 @@ func JoinRuns(runs []Run) (Run, error) {
 	all, joined := newHistogram(), Run{}
 	for i := range runs {
 		r := &runs[i]
-		if err := mergeEncoded(all, r.HistogramV2); err != nil {
+		if err := addEncoded(all, r.HistogramV2); err != nil {
 			return Run{}, err
 		}
 		joined.Round, joined.DurationS = r.Round, max(joined.DurationS, r.DurationS)
@@ -167,7 +161,7 @@ func (s *Suite) WriteFiles(dir string) error {
 		for k := range sc.Failovers {
 			if p := &sc.Failovers[k]; p.HistogramV2 != "" {
 				all := newHistogram()
-				errs = append(errs, mergeEncoded(all, p.HistogramV2), writeDistribution(filepath.Join(dir, sc.Name+"-"+p.Name), all))
+				errs = append(errs, addEncoded(all, p.HistogramV2), writeDistribution(filepath.Join(dir, sc.Name+"-"+p.Name), all))
 			}
 		}
 	}
@@ -179,20 +173,5 @@ func writeDistribution(path string, h *hdrhistogram.Histogram) error {
 	if h == nil {
 		return nil
 	}
-	table := func(w io.Writer) error {
-		t := csv.NewWriter(w)
-		_ = t.Write([]string{"percentile", "latency_us", "values"}) // Flush has the error
-		for _, row := range h.CumulativeDistributionWithTicks(tableTicks) {
-			_ = t.Write([]string{
-				strconv.FormatFloat(row.Quantile, 'g', -1, 64), strconv.FormatFloat(microseconds(float64(row.ValueAt)), 'f', 3, 64),
-				strconv.FormatInt(row.Count, 10),
-			})
-		}
-		t.Flush()
-		return t.Error()
-	}
-	return errors.Join(writeHgrm(path+".hgrm", h), writeWhole(path+".csv", table))
+	return errors.Join(writeHgrm(path+".hgrm", h), writeCSV(path+".csv", h))
 }
-
-// tableTicks is how many rows a table of percentiles has for each half of what is left to 100 %.
-const tableTicks = 5

@@ -54,7 +54,7 @@ func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error)
 	if err := begin(); err != nil {
 		return nil, err
 	}
-	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), linger: true}
+	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), quiet: !o.progress, linger: true}
 	for _, q := range m.procs {
 		if q == m.client {
 			continue
@@ -79,7 +79,7 @@ func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error)
 
 // open makes the rings and the processes.
 func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
-	if m.load, err = o.load(); err != nil {
+	if m.load, err = o.load(uint64(p.client)); err != nil {
 		return err
 	}
 	links, err := ringAll(p)
