@@ -15,10 +15,13 @@ func (r *Report) Run(round int) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	corrected := r.LatencyCorrectedUs
 	run := Run{
-		Round: round, DurationS: r.DurationS, Values: r.Values, ValuesPerS: r.ValuesPerS, LatencyUs: r.LatencyUs, LatencyCorrectedUs: &corrected,
-		HistogramV2: encoded, StealPercent: r.StealPercent, Problems: r.Problems, Costs: r.counted(),
+		Round: round, DurationS: r.DurationS, Values: r.Values, ValuesPerS: r.ValuesPerS, LatencyUs: r.LatencyUs,
+		HistogramV2: encoded, Behind: r.Behind, StealPercent: r.StealPercent, Problems: r.Problems, Costs: r.counted(),
+	}
+	if r.Arrivals == "" {
+		corrected := r.LatencyCorrectedUs
+		run.LatencyCorrectedUs = &corrected
 	}
 	switch {
 	case len(run.Problems) == 0 && !r.Equal:

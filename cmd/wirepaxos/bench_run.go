@@ -27,6 +27,10 @@ type scenario struct {
 	points      func(b *benchFlags) []*benchPoint // in the order in which a round runs them
 	notes       func(r *runner, s *bench.Scenario) []string
 
+	// What must be known before the points can be measured, and in how many trials that is found out; nil: nothing.
+	before  func(ctx context.Context, r *runner, points []*benchPoint) (notes []string, err error)
+	befores func(r *runner, points []*benchPoint) int
+
 	// Of a scenario that is made of other things than trials: what it takes in seconds, and how it is made.
 	takes func(b *benchFlags) float64
 	run   func(ctx context.Context, r *runner, s *bench.Scenario) error
@@ -36,6 +40,7 @@ type scenario struct {
 type benchPoint struct {
 	name, series string
 	trial        trialConfig
+	share        float64 // of the peak, at which values are due; 0: as trial says
 	failures     int
 	measured     bench.Point
 }
@@ -112,6 +117,9 @@ func newRunner(b *benchFlags, list []*scenario) (*runner, error) {
 			if points++; r.able(p) {
 				r.of += b.roundsOf(s)
 			}
+		}
+		if s.befores != nil {
+			r.of += s.befores(r, r.pointsOf(s))
 		}
 	}
 	if points == 0 {
@@ -222,6 +230,13 @@ func (r *runner) rounds(ctx context.Context, s *scenario, out *bench.Scenario) e
 			p.measured.Failed = "not measured: " + r.lab.Error()
 		}
 	}
+	if s.before != nil {
+		notes, err := s.before(ctx, r, points)
+		if err != nil {
+			return err
+		}
+		out.Notes = append(out.Notes, notes...)
+	}
 	n := r.roundsOf(s)
 	for round := 1; round <= n; round++ {
 		for _, p := range points {
@@ -229,7 +244,7 @@ func (r *runner) rounds(ctx context.Context, s *scenario, out *bench.Scenario) e
 				return failed("interrupted")
 			}
 			if r.able(p) {
-				r.point(ctx, s, p, round, n)
+				r.point(ctx, s.name, p, round, n)
 			}
 		}
 	}
@@ -240,7 +255,7 @@ func (r *runner) rounds(ctx context.Context, s *scenario, out *bench.Scenario) e
 }
 
 // point makes one run of a point and tells of it.
-func (r *runner) point(ctx context.Context, s *scenario, p *benchPoint, round, rounds int) {
+func (r *runner) point(ctx context.Context, name string, p *benchPoint, round, rounds int) {
 	r.trials++
 	r.passed(r.trialTakes())
 	if p.failures >= givesUp {
@@ -250,11 +265,11 @@ func (r *runner) point(ctx context.Context, s *scenario, p *benchPoint, round, r
 	if ctx.Err() != nil {
 		return
 	}
-	where := fmt.Sprintf("%s %d/%d %s", s.name, round, rounds, p.name)
+	where := fmt.Sprintf("%s %d/%d %s", name, round, rounds, p.name)
 	if err != nil {
 		p.failures++
 		p.measured.Failed = fmt.Sprintf("round %d: %v", round, err)
-		r.failed = append(r.failed, fmt.Sprintf("%s, %s, %s", s.name, p.name, p.measured.Failed))
+		r.failed = append(r.failed, fmt.Sprintf("%s, %s, %s", name, p.name, p.measured.Failed))
 		r.tell(where, "FAILED: %v", err)
 		return
 	}

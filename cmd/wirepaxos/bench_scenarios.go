@@ -11,7 +11,7 @@ import (
 
 // scenarios are those that are made of trials and of what else there is, in the order in which `bench all` makes them.
 func scenarios() []*scenario {
-	return []*scenario{latencyScenario(), peakScenario(), curveScenario(), sizesScenario(), hopsScenario(), cpuScenario(), groupsScenario()}
+	return []*scenario{latencyScenario(), peakScenario(), curveScenario(), sizesScenario(), hopsScenario(), cpuScenario(), openScenario(), groupsScenario()}
 }
 
 // transportTitles are the transports for people.

@@ -25,13 +25,17 @@ import (
 type trialConfig struct {
 	transport, link, layout, batch, idle string
 	acceptors, proposers, learners       int
-	groups                               int // clusters of this kind, side by side
-	clients, outstanding, size           int // of each group; outstanding of each client
+	groups                               int     // clusters of this kind, side by side
+	clients, outstanding, size           int     // of each group; outstanding of each client
+	rate                                 float64 // values/s that are due in each group, in an open loop; 0: a closed one
 }
 
 // words are the flags of the demo that make the cluster and the load of one group.
 func (c *trialConfig) words(duration, warmup time.Duration) []string {
-	w := []string{"--transport", c.transport, "--duration", duration.String(), "--warmup", warmup.String()}
+	w := []string{"--transport", c.transport, "--duration", duration.String(), "--warmup", warmup.String(), "--progress=false"}
+	if c.rate > 0 {
+		w = append(w, "--rate", strconv.FormatFloat(c.rate, 'f', 3, 64))
+	}
 	for _, f := range []struct{ name, value string }{{"link", c.link}, {"layout", c.layout}, {"batch", c.batch}, {"idle", c.idle}} {
 		if f.value != "" {
 			w = append(w, "--"+f.name, f.value)
@@ -64,11 +68,15 @@ func demoOf(words []string) (*demoFlags, error) {
 // config is what is asked for, as a suite tells it.
 func (c *trialConfig) config() bench.Config {
 	clients, outstanding := max(c.clients, 1), max(c.outstanding, 1)
-	return bench.Config{
+	config := bench.Config{
 		System: "wirepaxos", Transport: c.transport, Link: c.link, Layout: c.layout, Batch: c.batch, Idle: c.idle, Storage: "memory",
 		Acceptors: c.acceptors, Proposers: c.proposers, Learners: c.learners, Groups: max(c.groups, 1), ValueSize: c.size,
 		Clients: clients * max(c.groups, 1), Outstanding: clients * outstanding * max(c.groups, 1),
 	}
+	if c.rate > 0 {
+		config.RatePerS, config.Arrivals, config.Outstanding = c.rate*float64(max(c.groups, 1)), bench.ArrivalsPoisson, 0
+	}
+	return config
 }
 
 // trial is what came of one run.
