@@ -58,15 +58,20 @@ func (s *Scenario) conditions() string {
 
 // column is one of a table of points.
 type column struct {
-	head string
-	cell func(p *Point) string
+	head  string
+	cell  func(p *Point) string
+	short func(p *Point) string // where the table would be too wide; nil: as cell
 }
 
-// points writes the table.
+// points writes the table. Where it would be too wide, columns give up their ranges, from the right.
 func (s *Scenario) points(b *strings.Builder) {
-	rows := s.rows(spreadOf)
-	if tableWidth(rows) > textWidth {
-		rows = s.rows(medianOf) // of the highest percentile
+	columns := s.columns()
+	rows := s.rows(columns)
+	for i := len(columns) - 1; i >= 0 && tableWidth(rows) > textWidth; i-- {
+		if columns[i].short != nil {
+			columns[i].cell = columns[i].short
+			rows = s.rows(columns)
+		}
 	}
 	if len(rows) > 1 {
 		writeTable(b, rows)
@@ -74,8 +79,7 @@ func (s *Scenario) points(b *strings.Builder) {
 }
 
 // rows are the table of the points that ran: a head, then the points of each series together.
-func (s *Scenario) rows(tail figures) [][]string {
-	columns := s.columns(tail)
+func (s *Scenario) rows(columns []column) [][]string {
 	rows := [][]string{nil}
 	for _, c := range columns {
 		rows[0] = append(rows[0], c.head)
@@ -102,30 +106,27 @@ func (s *Scenario) rows(tail figures) [][]string {
 	return rows
 }
 
-// figures makes a cell of a figure of each run.
-type figures func(format func(float64) string, figure func(*Run) float64) func(*Point) string
-
 // columns are those of any scenario, and what this one is about.
-func (s *Scenario) columns(tail figures) []column {
-	columns := []column{{"", func(p *Point) string { return p.Series }}}
+func (s *Scenario) columns() []column {
+	columns := []column{{head: "", cell: func(p *Point) string { return p.Series }}}
 	if s.X != "" {
-		columns = append(columns, column{strings.ReplaceAll(s.X, "_", " "), func(p *Point) string { return p.Config.field(s.X) }})
+		columns = append(columns, column{head: strings.ReplaceAll(s.X, "_", " "), cell: func(p *Point) string { return p.Config.field(s.X) }})
 	}
-	rate := column{"values/s", spreadOf(grouped, func(r *Run) float64 { return r.ValuesPerS })}
-	p50 := column{"p50 µs", spreadOf(decimals, func(r *Run) float64 { return r.LatencyUs.P50 })}
-	p99 := column{"p99 µs", spreadOf(decimals, func(r *Run) float64 { return r.LatencyUs.P99 })}
-	p999 := column{"p99.9 µs", tail(decimals, func(r *Run) float64 { return r.LatencyUs.P999 })}
+	rate := ranged("values/s", grouped, func(r *Run) float64 { return r.ValuesPerS })
+	p50 := ranged("p50 µs", decimals, func(r *Run) float64 { return r.LatencyUs.P50 })
+	p99 := ranged("p99 µs", decimals, func(r *Run) float64 { return r.LatencyUs.P99 })
+	p999 := ranged("p99.9 µs", decimals, func(r *Run) float64 { return r.LatencyUs.P999 })
 	switch s.Name {
 	case "cpu":
-		return append(columns, append([]column{rate}, costColumns...)...)
+		return append(append(columns, rate), costColumns...)
 	case "hops":
-		columns = append(columns, column{"hops", func(p *Point) string { return strconv.FormatFloat(p.Config.WireHops, 'f', -1, 64) }},
-			column{"frames/value", medianOf(fine, perValue(func(c *Costs) float64 { return float64(c.Frames) }))}, rate, p50, p99)
+		columns = append(columns, column{head: "hops", cell: func(p *Point) string { return strconv.FormatFloat(p.Config.WireHops, 'f', -1, 64) }},
+			median("frames/value", fine, perValue(func(c *Costs) float64 { return sum(c.Frames) })), rate, p50, p99)
 	case "sizes":
 		mbit := func(p *Point) string {
 			return grouped(p.Over(func(r *Run) float64 { return r.ValuesPerS }).Median * float64(p.Config.ValueSize) * 8 / 1e6)
 		}
-		columns = append(columns, rate, column{"Mbit/s", mbit}, p50, p99)
+		columns = append(columns, rate, column{head: "Mbit/s", cell: mbit}, p50, p99)
 	default:
 		columns = append(columns, rate, p50, p99, p999)
 	}
@@ -140,14 +141,14 @@ func (s *Scenario) occasional() (columns []column) {
 		})
 	}
 	if any(func(r *Run) bool { return r.Wire != nil }) {
-		columns = append(columns, column{"floor µs", medianOf(decimals, func(r *Run) float64 { return r.wire().FloorUs })},
-			column{"ratio", medianOf(decimals, func(r *Run) float64 { return r.wire().RatioFloor })})
+		columns = append(columns, median("floor µs", decimals, func(r *Run) float64 { return r.wire().FloorUs }),
+			median("ratio", decimals, func(r *Run) float64 { return r.wire().RatioFloor }))
 	}
 	if any(func(r *Run) bool { return r.Behind > 0 }) {
-		columns = append(columns, column{"behind", medianOf(grouped, func(r *Run) float64 { return float64(r.Behind) })})
+		columns = append(columns, median("behind", grouped, func(r *Run) float64 { return float64(r.Behind) }))
 	}
 	if any(func(r *Run) bool { return r.StealPercent >= 1 }) {
-		columns = append(columns, column{"steal %", medianOf(whole, func(r *Run) float64 { return r.StealPercent })})
+		columns = append(columns, median("steal %", whole, func(r *Run) float64 { return r.StealPercent }))
 	}
 	return columns
 }
@@ -162,13 +163,13 @@ func (r *Run) wire() Wire {
 
 // costColumns are what values cost.
 var costColumns = []column{
-	{"switches/s", spreadOf(grouped, perSecond(func(c *Costs) float64 { return sum(c.Voluntary, c.Involuntary) }))},
-	{"of loops/s", spreadOf(grouped, perSecond(func(c *Costs) float64 { return sum(c.LoopVoluntary, c.LoopInvoluntary) }))},
-	{"switches/value", medianOf(fine, perValue(func(c *Costs) float64 { return sum(c.Voluntary, c.Involuntary) }))},
-	{"syscalls/value", medianOf(fine, perValue(func(c *Costs) float64 { return sum(c.Syscalls) }))},
-	{"CPU µs/value", medianOf(fine, perValue(func(c *Costs) float64 { return sum(c.CPUS) * 1e6 }))},
-	{"allocs/M", medianOf(grouped, perValue(func(c *Costs) float64 { return sum(c.Allocations) * 1e6 }))},
-	{"GC/M", medianOf(fine, perValue(func(c *Costs) float64 { return sum(c.GCCycles) * 1e6 }))},
+	ranged("switches/s", grouped, perSecond(func(c *Costs) float64 { return sum(c.Voluntary, c.Involuntary) })),
+	ranged("of loops/s", grouped, perSecond(func(c *Costs) float64 { return sum(c.LoopVoluntary, c.LoopInvoluntary) })),
+	median("switches/value", fine, perValue(func(c *Costs) float64 { return sum(c.Voluntary, c.Involuntary) })),
+	median("syscalls/value", fine, perValue(func(c *Costs) float64 { return sum(c.Syscalls) })),
+	median("CPU µs/value", fine, perValue(func(c *Costs) float64 { return sum(c.CPUS) * 1e6 })),
+	median("allocs/M", grouped, perValue(func(c *Costs) float64 { return sum(c.Allocations) * 1e6 })),
+	median("GC/M", fine, perValue(func(c *Costs) float64 { return sum(c.GCCycles) * 1e6 })),
 }
 
 // sum is NaN where one of the counts could not be taken.
@@ -198,9 +199,17 @@ func perSecond(cost func(*Costs) float64) func(*Run) float64 {
 	return func(r *Run) float64 { return each(r) * r.ValuesPerS }
 }
 
-// spreadOf writes the median of a figure, and the least and the most where there are several runs.
-func spreadOf(format func(float64) string, figure func(*Run) float64) func(*Point) string {
-	return func(p *Point) string { return p.Over(figure).text(format) }
+// ranged is a column of the median of a figure, with the least and the most where there are several runs.
+func ranged(head string, format func(float64) string, figure func(*Run) float64) column {
+	return column{head: head, cell: func(p *Point) string { return p.Over(figure).text(format) }, short: median(head, format, figure).cell}
+}
+
+// median is a column of the median alone.
+func median(head string, format func(float64) string, figure func(*Run) float64) column {
+	return column{head: head, cell: func(p *Point) string {
+		s := p.Over(figure)
+		return Spread{Median: s.Median, N: min(1, s.N)}.text(format)
+	}}
 }
 
 func (s Spread) text(format func(float64) string) string {
@@ -211,13 +220,6 @@ func (s Spread) text(format func(float64) string) string {
 		return format(s.Median)
 	}
 	return fmt.Sprintf("%s (%s–%s)", format(s.Median), format(s.Min), format(s.Max))
-}
-
-func medianOf(format func(float64) string, figure func(*Run) float64) func(*Point) string {
-	return func(p *Point) string {
-		s := p.Over(figure)
-		return Spread{Median: s.Median, N: min(1, s.N)}.text(format)
-	}
 }
 
 // fine writes small figures with as many decimals as mean something.
