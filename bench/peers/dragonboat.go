@@ -17,7 +17,7 @@ import (
 var dragonboatPeer = peer{
 	name: "dragonboat", title: "dragonboat", module: "github.com/lni/dragonboat/v3",
 	memory: "its log in files on tmpfs, as it always writes", durable: "its log in files on a disk, fdatasync", files: true,
-	unlike: "a concurrent state machine, a session without deduplication, one shard of workers for its one group",
+	unlike: "a concurrent state machine, a session without deduplication, its settings for experts as they are",
 	start:  startDragonboat,
 }
 
@@ -40,11 +40,8 @@ func startDragonboat(cfg nodeConfig) (replica, error) {
 	for _, name := range []string{"config", "dragonboat", "logdb", "pebblekv", "raft", "raftpb", "rsm", "server", "settings", "transport"} {
 		logger.GetLogger(name).SetLevel(logger.CRITICAL)
 	}
-	expert := config.GetDefaultExpertConfig()
-	expert.Engine = config.EngineConfig{ExecShards: 1, CommitShards: 1, ApplyShards: 1, SnapshotShards: 1, CloseShards: 1}
-	expert.LogDB.Shards = 1
 	host, err := dragonboat.NewNodeHost(config.NodeHostConfig{
-		WALDir: cfg.Dir, NodeHostDir: cfg.Dir, RTTMillisecond: dragonboatRTTMs, RaftAddress: cfg.address(), Expert: expert,
+		WALDir: cfg.Dir, NodeHostDir: cfg.Dir, RTTMillisecond: dragonboatRTTMs, RaftAddress: cfg.address(),
 	})
 	if err != nil {
 		return nil, err

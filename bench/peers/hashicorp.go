@@ -16,7 +16,7 @@ import (
 var hashicorpPeer = peer{
 	name: "hashicorp", title: "hashicorp/raft", module: "github.com/hashicorp/raft",
 	memory: "memory (its InmemStore)", durable: "its raft-wal, fsync", start: startHashicorp,
-	unlike: "BatchApplyCh, MaxAppendEntries at its most, TCP transport with its default of two requests under way, which is the fastest here too; " +
+	unlike: "BatchApplyCh, MaxAppendEntries at its most, TCP transport with two requests under way, its default, for more brought nothing here; " +
 		"a batching state machine; its leader writes before it sends",
 }
 
