@@ -7,6 +7,6 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure one property of a cluster on this machine",
 	}
-	c.AddCommand(newBenchFailover())
+	c.AddCommand(newBenchFailover(), newBenchPeers())
 	return c
 }
