@@ -11,6 +11,6 @@ func newBench() *cobra.Command {
 	for _, s := range append(scenarios(), microScenario()) {
 		c.AddCommand(newScenario(s))
 	}
-	c.AddCommand(newBenchEcho(), newEchoEnd())
+	c.AddCommand(newBenchEcho(), newEchoEnd(), newBenchPeers())
 	return c
 }
