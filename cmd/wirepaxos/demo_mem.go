@@ -27,19 +27,33 @@ type memRun struct {
 
 // runMem runs the cluster of a plan in this process.
 func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
-	if err := p.address(nil); err != nil {
-		return err
-	}
-	o.opening(p, "one process")
-	dir, err := os.MkdirTemp("", "wirepaxos-demo-")
+	in, err := o.measureMem(ctx, p, func() error {
+		o.opening(p, "one process")
+		return nil
+	})
 	if err != nil {
 		return err
+	}
+	return o.tell(in)
+}
+
+// measureMem runs the cluster and its load, and gathers what came of it. Once everything is there it calls begin, and only then runs the loops.
+func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error) (*outcome, error) {
+	if err := p.address(nil); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "wirepaxos-demo-")
+	if err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	m := &memRun{}
 	defer m.end()
 	if err := m.open(o, p, dir); err != nil {
-		return err
+		return nil, err
+	}
+	if err := begin(); err != nil {
+		return nil, err
 	}
 	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), quiet: !o.progress, linger: true}
 	for _, q := range m.procs {
@@ -58,13 +72,13 @@ func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
 	go func() { finished <- w.run() }()
 	in, err := m.await(ctx, w, finished)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in.file, in.layout, in.plan = p.file, p.layout, p
 	if o.stages > 0 {
 		in.stages = m.stages(p)
 	}
-	return o.tell(in)
+	return in, nil
 }
 
 // open makes the rings and the processes.
