@@ -57,6 +57,8 @@ type Report struct {
 	Drops          uint64  `json:"drops"`    // frames that ports or roles dropped
 	Syscalls       uint64  `json:"syscalls"` // on the hot path, of all ports
 
+	Costs *Costs `json:"costs,omitempty"` // of the measurement; missing where they were not taken: a run that lost processes, or saw only one of several
+
 	HeartbeatMs     float64 `json:"heartbeat_ms"`
 	LeaderTimeoutMs float64 `json:"leader_timeout_ms"`
 	ClientRetryMs   float64 `json:"client_retry_ms"`

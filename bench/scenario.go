@@ -32,8 +32,11 @@ func (r *Report) Run(round int) (Run, error) {
 	return run, nil
 }
 
-// counted are the costs that a report has of the whole run, the warm-up included.
+// counted are the costs of the measurement; where they were not taken, what the report counts of the whole run, the warm-up included.
 func (r *Report) counted() Costs {
+	if r.Costs != nil {
+		return *r.Costs
+	}
 	return Costs{
 		Values: r.Values, CPUS: -1, Voluntary: -1, Involuntary: -1, LoopVoluntary: -1, LoopInvoluntary: -1, Allocations: -1, AllocatedBytes: -1, GCCycles: -1,
 		FrameBytes: -1, Frames: int64(r.FramesPerValue*float64(r.Values) + 0.5), Syscalls: int64(r.Syscalls), Retries: int64(r.Retries), Drops: int64(r.Drops),

@@ -121,7 +121,7 @@ func (s *Scenario) columns() []column {
 		return append(append(columns, rate), costColumns...)
 	case "hops":
 		columns = append(columns, column{head: "hops", cell: func(p *Point) string { return strconv.FormatFloat(p.Config.WireHops, 'f', -1, 64) }},
-			median("frames/value", fine, perValue(func(c *Costs) float64 { return sum(c.Frames) })), rate, p50, p99)
+			median("frames/value", fine, perValue(func(c *Costs) float64 { return known(c.Frames) })), rate, p50, p99)
 	case "sizes":
 		mbit := func(p *Point) string {
 			return grouped(p.Over(func(r *Run) float64 { return r.ValuesPerS }).Median * float64(p.Config.ValueSize) * 8 / 1e6)
@@ -163,17 +163,17 @@ func (r *Run) wire() Wire {
 
 // costColumns are what values cost.
 var costColumns = []column{
-	ranged("switches/s", grouped, perSecond(func(c *Costs) float64 { return sum(c.Voluntary, c.Involuntary) })),
-	ranged("of loops/s", grouped, perSecond(func(c *Costs) float64 { return sum(c.LoopVoluntary, c.LoopInvoluntary) })),
-	median("switches/value", fine, perValue(func(c *Costs) float64 { return sum(c.Voluntary, c.Involuntary) })),
-	median("syscalls/value", fine, perValue(func(c *Costs) float64 { return sum(c.Syscalls) })),
-	median("CPU µs/value", fine, perValue(func(c *Costs) float64 { return sum(c.CPUS) * 1e6 })),
-	median("allocs/M", grouped, perValue(func(c *Costs) float64 { return sum(c.Allocations) * 1e6 })),
-	median("GC/M", fine, perValue(func(c *Costs) float64 { return sum(c.GCCycles) * 1e6 })),
+	ranged("switches/s", grouped, perSecond(func(c *Costs) float64 { return known(c.Voluntary, c.Involuntary) })),
+	ranged("of loops/s", grouped, perSecond(func(c *Costs) float64 { return known(c.LoopVoluntary, c.LoopInvoluntary) })),
+	median("switches/value", fine, perValue(func(c *Costs) float64 { return known(c.Voluntary, c.Involuntary) })),
+	median("syscalls/value", fine, perValue(func(c *Costs) float64 { return known(c.Syscalls) })),
+	median("CPU µs/value", fine, perValue(func(c *Costs) float64 { return known(c.CPUS) * 1e6 })),
+	median("allocs/M", grouped, perValue(func(c *Costs) float64 { return known(c.Allocations) * 1e6 })),
+	median("GC/M", fine, perValue(func(c *Costs) float64 { return known(c.GCCycles) * 1e6 })),
 }
 
-// sum is NaN where one of the counts could not be taken.
-func sum[N int64 | float64](counts ...N) (all float64) {
+// known is the sum, and NaN where one of the counts could not be taken.
+func known[N int64 | float64](counts ...N) (all float64) {
 	for _, n := range counts {
 		if n < 0 {
 			return math.NaN()

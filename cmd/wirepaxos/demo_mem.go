@@ -141,6 +141,23 @@ func ringAll(p *plan) ([]map[string]dataplane.Port, error) {
 
 // await waits for the load and the learners, and gathers what everyone counted.
 func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outcome, error) {
+	meter := &costMeter{phase: w.phase, usages: m.usages, watch: func(ctx context.Context) error {
+		select {
+		case err := <-ended:
+			return errors.Join(failed("the client's loop has ended early"), err)
+		default:
+		}
+		if ctx.Err() != nil {
+			m.client.Stop()
+			<-ended
+			return failed("interrupted")
+		}
+		return nil
+	}}
+	costs, err := meter.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for !w.finished() {
 		select {
 		case err := <-ended:
@@ -156,7 +173,7 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 	if err != nil {
 		return nil, err
 	}
-	in := &outcome{results: []bench.ClientResult{result}, tallies: map[paxos.NodeID]bench.TallyReport{}}
+	in := &outcome{costs: costs, results: []bench.ClientResult{result}, tallies: map[paxos.NodeID]bench.TallyReport{}}
 	for range int(settleBound / settlePause) {
 		in.statuses = in.statuses[:0]
 		for _, p := range m.procs {
@@ -182,6 +199,18 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 	}
 	m.client.Stop()
 	return in, <-ended
+}
+
+// usages reads all loops; they are of one process.
+func (m *memRun) usages() (all []*node.Usage, err error) {
+	for _, p := range m.procs {
+		u, err := p.Usage()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
 }
 
 // end stops the loops and releases everything.
