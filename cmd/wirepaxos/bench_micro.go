@@ -40,7 +40,7 @@ to run, and it says so.`,
 		takes: func(b *benchFlags) float64 {
 			tree, err := sourceTree()
 			if err != nil {
-				return 0
+				return 1 // to say so
 			}
 			total := 0.0
 			for _, p := range microPackages(tree, b.only) {
@@ -142,6 +142,9 @@ func runMicro(ctx context.Context, r *runner, s *bench.Scenario) error {
 	}
 	defer os.RemoveAll(dir)
 	packages := microPackages(tree, r.only)
+	if len(packages) == 0 {
+		s.Skipped = "no benchmark has such a name"
+	}
 	for _, p := range packages {
 		p.program = filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(p.folder, tree+"/"), "/", "-")+".test")
 		began := time.Now()

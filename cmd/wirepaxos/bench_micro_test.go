@@ -53,7 +53,7 @@ func TestBenchMicro(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skipf("needs the go command: %v", err)
 	}
-	s, _ := benched(t, "micro", "--rounds", "2", "--duration", "10ms", "--points", "header.PutParse")
+	s, _ := benched(t, "micro", "--rounds", "2", "--duration", "10ms", "--points", "header.Parse")
 	sc := &s.Scenarios[0]
 	if len(sc.Micro) == 0 || sc.Skipped != "" {
 		t.Fatalf("scenario %+v", sc)

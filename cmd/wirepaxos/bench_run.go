@@ -32,7 +32,7 @@ type scenario struct {
 	befores func(r *runner, points []*benchPoint) int
 
 	// Of a scenario that is made of other things than trials: what it takes in seconds, and how it is made.
-	takes func(b *benchFlags) float64
+	takes func(b *benchFlags) float64 // 0: there is nothing of what was asked for
 	run   func(ctx context.Context, r *runner, s *bench.Scenario) error
 }
 
@@ -110,8 +110,10 @@ func newRunner(b *benchFlags, list []*scenario, lab error) (*runner, error) {
 	points := 0
 	for _, s := range list {
 		if s.run != nil {
-			r.left += s.takes(b)
-			points++
+			takes := s.takes(b)
+			if r.left += takes; takes > 0 {
+				points++
+			}
 			continue
 		}
 		for _, p := range r.pointsOf(s) {

@@ -38,6 +38,7 @@ func TestBenchRefuses(t *testing.T) {
 		{"bench sizes --json /nonexistent/folder/x.json", []string{"/nonexistent/folder"}},
 		{"bench sizes --out /proc/nothing", []string{"--out /proc/nothing"}},
 		{"bench all --only latency,nonsense", []string{`"nonsense" does not exist`, "latency, peak"}},
+		{"bench micro --points nothing-like-it", []string{"--points nothing-like-it", "no point"}},
 		{"bench micro --transport mem", []string{"unknown flag: --transport"}},
 		{"bench trial --transport udp", []string{"--transport udp", "over memory"}},
 	} {
