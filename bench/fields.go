@@ -59,6 +59,17 @@ var Fields = []Field{
 		},
 	},
 	wordField("arrivals", "arrivals", "%s arrivals", func(c *Config) string { return c.Arrivals }),
+	{
+		Name: "wire_hops", Title: "hops of a value",
+		Value: func(c *Config) any { return c.WireHops },
+		Phrase: func(c *Config) string {
+			if c.WireHops == 0 {
+				return ""
+			}
+			return strconv.FormatFloat(c.WireHops, 'g', -1, 64) + " hops"
+		},
+	},
+	wordField("driver", "driver", "driver %s", func(c *Config) string { return c.Driver }),
 }
 
 func wordField(name, title, format string, value func(*Config) string) Field {
