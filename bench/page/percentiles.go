@@ -109,21 +109,18 @@ func round3(v float64) float64 {
 func percentilePlots(sc *bench.Scenario, p *panel) (plots []plot, err error) {
 	x := bench.FieldOf(sc.X)
 	var keys []string
-	total, numeric := 0, false
+	total := 0
 	for i := range p.lines {
 		for _, q := range p.lines[i].measured() {
 			total++
 			if key := keyOf(x, q); !slices.Contains(keys, key) {
 				keys = append(keys, key)
 			}
-			if x != nil {
-				_, numeric = x.Number(&q.Config)
-			}
 		}
 	}
 	if len(keys) < 2 || total <= mostLines {
 		keys = []string{""}
-	} else if numeric {
+	} else if isNumber(x) {
 		keys = []string{keys[0], keys[len(keys)-1]}
 	}
 	for _, key := range keys {

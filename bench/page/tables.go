@@ -19,6 +19,27 @@ type table struct {
 	Rows    []row
 }
 
+// Column is a heading: over figures it stands to the right, as they do.
+type Column struct {
+	Text  string
+	IsNum bool
+}
+
+// Columns are the headings. A column is one of figures where the first row that reaches it has one.
+func (t *table) Columns() []Column {
+	columns := make([]Column, len(t.Head))
+	for i, text := range t.Head {
+		columns[i].Text = text
+		for _, r := range t.Rows {
+			if i < len(r.Cells) && r.Cells[i].Class != "span" && r.Cells[i].Text != "" {
+				columns[i].IsNum = strings.HasPrefix(r.Cells[i].Class, "num")
+				break
+			}
+		}
+	}
+	return columns
+}
+
 type row struct {
 	Cells []cell
 	Faint bool // what was not measured
