@@ -18,6 +18,9 @@ func (r *Report) Text(w io.Writer) error {
 	r.failovers(&b)
 	r.latencies(&b)
 	plot(&b, "measured", r.measured)
+	if r.Costs != nil {
+		r.Costs.text(&b)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

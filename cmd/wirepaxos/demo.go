@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
 	"wirepaxos/dataplane"
@@ -55,7 +56,11 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 			return o.run(c)
 		},
 	}
-	f := c.Flags()
+	o.add(c.Flags())
+	return c
+}
+
+func (o *demoFlags) add(f *pflag.FlagSet) {
 	o.loadFlags.add(f)
 	f.StringVar(&o.transport, "transport", "", "afxdp, udp or mem (default: afxdp where it works, else mem)")
 	f.StringVar(&o.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
@@ -71,7 +76,6 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 	f.DurationVar(&o.pause, "pause-leader-every", 0, "stop the leader's process for a while this often (SIGSTOP, SIGCONT)")
 	o.timing.add(f)
 	f.BoolVar(&o.verbose, "verbose", false, "show what every process tells")
-	return c
 }
 
 // check refuses what cannot be run, before anything is set up.
@@ -133,12 +137,9 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	if (o.drop > 0 || o.dup > 0) && unsupported != nil {
 		return fmt.Errorf("--drop and --dup need the lab's switch: %w", unsupported)
 	}
-	p, err := newPlan(o.planConfig(transport))
+	p, err := o.planned(transport)
 	if err != nil {
 		return err
-	}
-	if o.size > paxos.MaxValue(node.MTU(p.file)) {
-		p.file.MaxValue = int64(o.size)
 	}
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -146,6 +147,15 @@ func (o *demoFlags) run(c *cobra.Command) error {
 		return o.runMem(ctx, p)
 	}
 	return o.runProcesses(ctx, p, unsupported == nil)
+}
+
+// planned is the plan of the flags, with room for the values that they ask for.
+func (o *demoFlags) planned(transport cluster.Transport) (*plan, error) {
+	p, err := newPlan(o.planConfig(transport))
+	if err == nil && o.size > paxos.MaxValue(node.MTU(p.file)) {
+		p.file.MaxValue = int64(o.size)
+	}
+	return p, err
 }
 
 // planConfig is what the flags ask for.
