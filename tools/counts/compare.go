@@ -31,6 +31,9 @@ func compare(kept, now counts) (rows []row) {
 			r.kept = numberText(old.value)
 			r.verdict, r.differs = judge(old, f.value)
 		}
+		if now.skipped(f) { // counted, but by another measure than what was kept
+			r.verdict, r.differs = "not compared", false
+		}
 		rows = append(rows, r)
 	}
 	for _, f := range kept.figures {
@@ -103,18 +106,23 @@ func tell(out io.Writer, rows []row, skips []skip) {
 	for _, r := range rows {
 		fmt.Fprintf(out, "%-*s %-16s %12s %12s  %s\n", widest, r.name, r.unit, r.kept, r.now, r.verdict)
 	}
-	told := map[string]bool{}
-	for _, s := range skips {
-		what := s.name
-		if what == "" {
-			what = "all"
-		}
-		if s.unit != "" {
-			what += " " + s.unit
-		}
-		if line := what + ": " + s.reason; !told[line] {
-			told[line] = true
-			fmt.Fprintf(out, "skipped: %s\n", line)
-		}
+	for _, line := range skipLines(skips) {
+		fmt.Fprintf(out, "skipped: %s\n", line)
 	}
+}
+
+// skipLines are the reasons, each once, with what could not be counted for it.
+func skipLines(skips []skip) (lines []string) {
+	for i, s := range skips {
+		same := func(other skip) bool { return other.reason == s.reason }
+		if slices.IndexFunc(skips, same) < i {
+			continue
+		}
+		what := strings.TrimSpace(s.name + " " + s.unit)
+		if n := len(slices.DeleteFunc(slices.Clone(skips), func(other skip) bool { return !same(other) })); n > 1 {
+			what += fmt.Sprintf(" and %d more", n-1)
+		}
+		lines = append(lines, what+": "+s.reason)
+	}
+	return lines
 }

@@ -75,11 +75,20 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestTableTellsSkipsOnce(t *testing.T) {
+// What another compiler made of the code is shown, not compared.
+func TestAnotherToolchainIsNotCompared(t *testing.T) {
+	f := figure{name: "a", unit: unitInstructions, value: 1000, tolerance: instructionTolerance}
+	now := counts{figures: []figure{{name: "a", unit: unitInstructions, value: 2000}}, skips: []skip{{unit: unitInstructions, reason: "kept with another"}}}
+	if rows := compare(counts{figures: []figure{f}}, now); len(rows) != 1 || rows[0].verdict != "not compared" || rows[0].differs {
+		t.Errorf("%+v", rows)
+	}
+}
+
+func TestReasonsAreToldOnce(t *testing.T) {
 	var out bytes.Buffer
-	tell(&out, nil, []skip{{unit: "instructions/op", reason: "no ptrace"}, {unit: "instructions/op", reason: "no ptrace"}, {name: "x", reason: "no root"}})
-	if got := strings.Count(out.String(), "skipped: all instructions/op: no ptrace\n"); got != 1 || !strings.Contains(out.String(), "skipped: x: no root\n") {
-		t.Errorf("%s", out.String())
+	tell(&out, nil, []skip{{name: "x.A", reason: "no root"}, {unit: "instructions/op", reason: "no ptrace"}, {name: "x.B", reason: "no root"}})
+	if _, lines, _ := strings.Cut(out.String(), "\n"); lines != "skipped: x.A and 1 more: no root\nskipped: instructions/op: no ptrace\n" {
+		t.Errorf("%s", lines)
 	}
 }
 
