@@ -91,7 +91,7 @@ func (e *evidence) find(scenario string, match func(*bench.Config) bool, better 
 			if only != "" && f.scenario.Name != only || !match(&f.point.Config) {
 				continue
 			}
-			if best.point == nil || f.scenario == best.scenario && better(f.point, best.point) {
+			if best.point == nil || (only == "" || f.scenario == best.scenario) && better(f.point, best.point) {
 				best = f
 			}
 		}
