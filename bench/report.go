@@ -52,6 +52,7 @@ type Report struct {
 
 	WireHops       float64 `json:"wire_hops"` // frames in a row, on the wire, from a value's submission to its reply
 	WireHopsNote   string  `json:"wire_hops_note"`
+	Wire           *Wire   `json:"wire,omitempty"`   // an echo over such ports; missing where none was measured
 	FramesPerValue float64 `json:"frames_per_value"` // sent by all nodes
 	Retries        uint64  `json:"retries"`
 	Drops          uint64  `json:"drops"`    // frames that ports or roles dropped

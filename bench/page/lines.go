@@ -92,7 +92,6 @@ func linesOf(sc *bench.Scenario, order seriesOrder) []line {
 	for i := range lines {
 		slices.SortStableFunc(lines[i].points, func(a, b *bench.Point) int { return cmp.Compare(xOf(x, a), xOf(x, b)) })
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.series, b.series) })
 	return lines
 }
 
@@ -210,7 +209,8 @@ func joined(a, b string) string { return strings.Trim(a+", "+b, ", ") }
 
 func fileName(a, b string) string { return strings.Trim(a+"-"+b, "-") }
 
-// setLooks gives lines their looks: by series, and where a series has several lines, by variant too.
+// setLooks gives lines their looks: by family, and where a family has several lines, by variant too. Where there is one family alone, colours tell its
+// lines apart.
 func (p *panel) setLooks() {
 	variants := map[int]int{}
 	for _, l := range p.lines {
@@ -223,6 +223,10 @@ func (p *panel) setLooks() {
 	next := map[int]int{}
 	for i := range p.lines {
 		l := &p.lines[i]
+		if len(variants) == 1 && most > 1 {
+			l.look = lookOf(i, 0, 1)
+			continue
+		}
 		l.look = lookOf(l.series, next[l.series], most)
 		next[l.series]++
 	}

@@ -143,7 +143,8 @@ const mostPoints = 10
 // are too many it is one of round figures.
 func pointScale(figures []float64) *scale {
 	at := slices.Compact(slices.Sorted(slices.Values(figures)))
-	if at[len(at)-1] > 1e5 || len(at) > mostPoints {
+	broken := slices.ContainsFunc(at, func(v float64) bool { return v != math.Round(v) })
+	if broken || at[len(at)-1] > 1e5 || len(at) > mostPoints {
 		return fitScale(figures, amount)
 	}
 	s := &scale{kind: logarithmic, lo: at[0], hi: at[len(at)-1], ticks: at, label: exact}

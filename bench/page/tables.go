@@ -74,6 +74,7 @@ func rowsOf(sc *bench.Scenario, lines []line, add func(name []cell, p *bench.Poi
 				c := word(fmt.Sprint(x.Value(&p.Config)))
 				if v, ok := x.Number(&p.Config); ok {
 					c = number(v)
+					c.Text = exact(math.Round(v))
 				}
 				name = append(name, c)
 			}

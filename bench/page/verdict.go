@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"wirepaxos/bench"
 )
@@ -125,7 +126,9 @@ func (b bound) take(f finding, ok bool, of func(*bench.Run) float64) bound {
 		b.missing = "the runs did not count it"
 	}
 	for _, name := range []string{"layout", "batch", "clients", "outstanding"} {
-		b.where = joined(b.where, bench.FieldOf(name).Phrase(&f.point.Config))
+		if text := bench.FieldOf(name).Phrase(&f.point.Config); !strings.Contains(b.where, text) {
+			b.where = joined(b.where, text)
+		}
 	}
 	return b
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wirepaxos/bench"
-	"wirepaxos/bench/compare"
+	comparison "wirepaxos/bench/compare"
 )
 
 func newBenchCompare() *cobra.Command {
@@ -52,7 +52,7 @@ func compareSuites(a, b, path string) error {
 		}
 		sides[i] = suites[0]
 	}
-	r := compare.Suites(sides[0], sides[1])
+	r := comparison.Suites(sides[0], sides[1])
 	if err := r.Text(os.Stdout); err != nil {
 		return err
 	}

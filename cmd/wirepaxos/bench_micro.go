@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ to run, and it says so.`,
 		takes: func(b *benchFlags) float64 {
 			tree, err := sourceTree()
 			if err != nil {
-				return 0
+				return 1 // to say so
 			}
 			total := 0.0
 			for _, p := range microPackages(tree, b.only) {
@@ -141,6 +142,9 @@ func runMicro(ctx context.Context, r *runner, s *bench.Scenario) error {
 	}
 	defer os.RemoveAll(dir)
 	packages := microPackages(tree, r.only)
+	if len(packages) == 0 {
+		s.Skipped = "no benchmark has such a name"
+	}
 	for _, p := range packages {
 		p.program = filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(p.folder, tree+"/"), "/", "-")+".test")
 		began := time.Now()
@@ -171,9 +175,13 @@ func (r *runner) microRound(ctx context.Context, p *microPackage, s *bench.Scena
 	if err != nil {
 		return err
 	}
+	procs := ""
+	if n := runtime.GOMAXPROCS(0); n > 1 {
+		procs = fmt.Sprintf("-%d", n)
+	}
 	lines := bufio.NewScanner(&out)
 	for lines.Scan() {
-		m, ok := parseBenchmark(p.name, lines.Text())
+		m, ok := parseBenchmark(p.name, lines.Text(), procs)
 		if !ok {
 			continue
 		}
@@ -189,16 +197,16 @@ func (r *runner) microRound(ctx context.Context, p *microPackage, s *bench.Scena
 	return lines.Err()
 }
 
-var benchmarkLine = regexp.MustCompile(`^Benchmark(\S+?)(-\d+)?\s+\d+\s+(.*)$`)
+var benchmarkLine = regexp.MustCompile(`^Benchmark(\S+)\s+\d+\s+(.*)$`)
 
-// parseBenchmark reads a line of go test -bench (the format of golang.org/design/14313-benchmark-format).
-func parseBenchmark(name, line string) (m bench.Micro, ok bool) {
+// parseBenchmark reads a line of go test -bench (golang.org/design/14313-benchmark-format). procs is what the testing package puts behind each name.
+func parseBenchmark(name, line, procs string) (m bench.Micro, ok bool) {
 	parts := benchmarkLine.FindStringSubmatch(line)
 	if parts == nil {
 		return m, false
 	}
-	m.Name = path.Base(name) + "." + parts[1]
-	words := strings.Fields(parts[3])
+	m.Name = path.Base(name) + "." + strings.TrimSuffix(parts[1], procs)
+	words := strings.Fields(parts[2])
 	for i := 0; i+1 < len(words); i += 2 {
 		x, err := strconv.ParseFloat(words[i], 64)
 		if err != nil {

@@ -32,7 +32,7 @@ type scenario struct {
 	befores func(r *runner, points []*benchPoint) int
 
 	// Of a scenario that is made of other things than trials: what it takes in seconds, and how it is made.
-	takes func(b *benchFlags) float64
+	takes func(b *benchFlags) float64 // 0: there is nothing of what was asked for
 	run   func(ctx context.Context, r *runner, s *bench.Scenario) error
 }
 
@@ -85,7 +85,7 @@ AF_XDP is left out where there is none, with the reason. Exit status 1: in some 
 
 // measure makes scenarios and tells of them.
 func (b *benchFlags) measure(parent context.Context, list []*scenario) error {
-	r, err := newRunner(b, list)
+	r, err := newRunner(b, list, netlab.Supported())
 	if err != nil {
 		return err
 	}
@@ -94,11 +94,12 @@ func (b *benchFlags) measure(parent context.Context, list []*scenario) error {
 	return r.all(ctx, list)
 }
 
-func newRunner(b *benchFlags, list []*scenario) (*runner, error) {
+// newRunner checks the flags. lab says why no lab can be built here.
+func newRunner(b *benchFlags, list []*scenario, lab error) (*runner, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	r := &runner{benchFlags: b, lab: netlab.Supported(), to: os.Stdout, cpu: bench.ReadCPUTimes()}
+	r := &runner{benchFlags: b, lab: lab, to: os.Stdout, cpu: bench.ReadCPUTimes()}
 	if r.lab != nil && len(b.transports) == 1 && b.transports[0] == "afxdp" {
 		return nil, fmt.Errorf("--transport afxdp: %w; --transport udp,mem needs no privileges", r.lab)
 	}
@@ -109,8 +110,10 @@ func newRunner(b *benchFlags, list []*scenario) (*runner, error) {
 	points := 0
 	for _, s := range list {
 		if s.run != nil {
-			r.left += s.takes(b)
-			points++
+			takes := s.takes(b)
+			if r.left += takes; takes > 0 {
+				points++
+			}
 			continue
 		}
 		for _, p := range r.pointsOf(s) {

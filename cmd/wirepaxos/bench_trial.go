@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -137,13 +138,19 @@ func (b *benchFlags) try(ctx context.Context, c *trialConfig, lab bool) (result 
 			return nil, err
 		}
 	}
-	var all []*trial
-	for _, x := range cells {
-		t, err := x.finish(ctx)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, t)
+	return finishAll(ctx, cells)
+}
+
+// finishAll waits for the loads of all groups, at the same time: each is watched and measured by itself.
+func finishAll(ctx context.Context, cells []cell) (*trial, error) {
+	all, faults := make([]*trial, len(cells)), make([]error, len(cells))
+	var finishing sync.WaitGroup
+	for i, x := range cells {
+		finishing.Go(func() { all[i], faults[i] = x.finish(ctx) })
+	}
+	finishing.Wait()
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
 	}
 	return joinTrials(all)
 }
