@@ -138,14 +138,15 @@ type listed struct {
 	Missing string `json:"missing,omitempty"` // why it cannot be run here
 	Memory  string `json:"memory"`
 	Durable string `json:"durable"`
-	Unlike  string `json:"unlike"`
+	Unlike  string `json:"unlike"`           // from our own set-up
+	Common  string `json:"common,omitempty"` // what besides is unlike in this one and others
 }
 
 func listPeers() (list []listed) {
 	for i := range libraries {
 		p := &libraries[i]
 		list = append(list, listed{
-			Name: p.name, Title: p.title, System: p.system(), Memory: p.memory, Durable: p.durable, Unlike: unlikeAll + "; " + p.unlike,
+			Name: p.name, Title: p.title, System: p.system(), Memory: p.memory, Durable: p.durable, Unlike: p.unlike, Common: unlikeAll,
 		})
 	}
 	return append(list, listLibpaxos())

@@ -7,7 +7,7 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure one property of a cluster on this machine, or all",
 	}
-	c.AddCommand(newBenchAll(), newBenchFailover(), newBenchEcho(), newEchoEnd(), newBenchTrial())
+	c.AddCommand(newBenchAll(), newBenchFailover(), newBenchEcho(), newEchoEnd(), newBenchTrial(), newBenchPeers())
 	for _, s := range append(scenarios(), microScenario()) {
 		c.AddCommand(newScenario(s))
 	}
