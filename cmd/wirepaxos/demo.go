@@ -46,6 +46,7 @@ process of its own. The report has how long values did not go on each time.
 Without root or AF_XDP it runs the same cluster in one process over memory, and says so; where leaders are killed, as processes over UDP on
 127.0.0.1. Exit status 0 only if the check holds.`,
 		Example: `  wirepaxos demo --outstanding 256
+  wirepaxos demo --rate 100000 --csv latency.csv
   wirepaxos demo --transport udp
   wirepaxos demo --layout process-per-role --acceptors 5 --learners 3 --drop 0.05 --dup 0.05
   wirepaxos demo --proposers 3 --kill-leader-every 1s --drop 0.05 --duration 20s`,
@@ -158,8 +159,11 @@ func (o *demoFlags) planConfig(transport cluster.Transport) planConfig {
 // opening says what is about to run.
 func (o *demoFlags) opening(p *plan, where string) {
 	o.shape(p, where)
-	fmt.Printf("%d client(s) with %d outstanding value(s) of %d bytes, for %v after %v to warm up.\n", o.clients, o.outstanding, o.size,
-		o.duration, o.warmup)
+	load := fmt.Sprintf("%d outstanding value(s) of %d bytes", o.outstanding, o.size)
+	if o.open() {
+		load = fmt.Sprintf("%.0f values/s of %d bytes due (%s), at most %d each in flight", o.rate, o.size, o.arrivals, o.outstanding)
+	}
+	fmt.Printf("%d client(s) with %s, for %v after %v to warm up.\n", o.clients, load, o.duration, o.warmup)
 }
 
 // shape says what runs where.

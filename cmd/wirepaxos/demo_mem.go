@@ -40,7 +40,7 @@ func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
 	if err := m.open(o, p, dir); err != nil {
 		return err
 	}
-	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), linger: true}
+	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), quiet: !o.progress, linger: true}
 	for _, q := range m.procs {
 		if q == m.client {
 			continue
@@ -65,7 +65,7 @@ func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
 
 // open makes the rings and the processes.
 func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
-	if m.load, err = o.load(); err != nil {
+	if m.load, err = o.load(uint64(p.client)); err != nil {
 		return err
 	}
 	links, err := ringAll(p)

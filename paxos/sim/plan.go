@@ -24,6 +24,7 @@ type plan struct {
 	sessions, outstanding int
 	paceNs                int64 // between two values of a client; 0: as fast as they are answered
 	maxValue              int
+	oneSize               bool // all values are that large
 	keys                  int64
 	habits                []habits // by machine
 }
@@ -58,10 +59,11 @@ func newPlan(seed uint64, p *Profile) *plan {
 		acceptors: of(&r, 3, 3, 3, 5), proposers: int(r.between(2, 3)), learners: int(r.between(1, 3)), clients: int(r.between(1, 3)),
 	}
 	c.place(n, of(&r, apart, apart, paired, replicas))
-	c.habits = make([]habits, len(c.file.Nodes))
 	if p.fixed != nil {
 		p.fixed(c)
+		c.habits = make([]habits, len(c.file.Nodes))
 	} else {
+		c.habits = make([]habits, len(c.file.Nodes))
 		sessions := newRandom(seed, "sessions")
 		c.drawSessions(&sessions, p.clientNs > 0)
 	}
