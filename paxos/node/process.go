@@ -64,6 +64,9 @@ func Open(s Spec) (p *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := dataplane.PreferHugePages(); err != nil {
+		s.warn("this process runs on small pages, which costs some time for each value: %v", err)
+	}
 	if err := p.makeLoop(core, w.ports); err != nil {
 		return nil, err
 	}
