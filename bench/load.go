@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -41,6 +42,7 @@ type Load struct {
 	budget   int           // of submissions that are left to this step
 	arrivals *arrivals     // nil: a closed loop
 	changes  uint64        // of the client's sessions, that were followed
+	events   atomic.Uint64 // of which others should look
 	begun    bool          // a session was opened
 	past     []SessionAcks // of sessions that another took the place of
 	value    []byte
@@ -241,6 +243,7 @@ func (l *Load) Fill(now paxos.Time, c *client.Client) {
 	if n := c.Changes(); n != l.changes {
 		l.changes = n
 		l.follow(now)
+		l.events.Add(1)
 	}
 	if l.arrivals != nil {
 		l.submitDue(now) // also what was due just before the end
@@ -256,6 +259,7 @@ func (l *Load) Fill(now paxos.Time, c *client.Client) {
 	l.budget = l.stepBudget()
 	if l.stopped && (l.open == 0 || now >= l.stoppedAt+l.cfg.DrainNs) && !l.finished {
 		l.finished = true
+		l.events.Add(1)
 		if l.open > 0 && l.stoppedAt < l.end {
 			l.last = now // without an end of its own, the run lasted as long as it waited
 		}
@@ -319,6 +323,28 @@ func (l *Load) stop(now paxos.Time) {
 	if !l.stopped {
 		l.stopped, l.stoppedAt = true, now
 	}
+}
+
+// Events counts what somebody who waits for the load wants to look at: sessions that were opened or lost, and its end. Anyone may read it at any time;
+// so nobody has to hold up the loop, nor to allocate, only to learn that nothing is new.
+func (l *Load) Events() uint64 { return l.events.Load() }
+
+// Phase is where a load is, in readings of its loop's clock.
+type Phase struct {
+	Begun    bool       `json:"begun"`    // a session is open, and the times stand
+	Stopped  bool       `json:"stopped"`  // nothing more is submitted
+	Finished bool       `json:"finished"` // and nothing is waited for
+	From     paxos.Time `json:"from"`     // of the measurement
+	End      paxos.Time `json:"end"`      // likewise; 0: not known before it is there
+}
+
+// Phase tells where the load is. It belongs to the loop.
+func (l *Load) Phase() Phase {
+	p := Phase{Begun: l.begun, Stopped: l.stopped, Finished: l.finished, From: l.from}
+	if l.end != never && l.cfg.Values == 0 {
+		p.End = l.end
+	}
+	return p
 }
 
 // Finished tells that nothing more is submitted, and that everything was answered or the time to wait for answers is over.

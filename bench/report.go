@@ -52,10 +52,13 @@ type Report struct {
 
 	WireHops       float64 `json:"wire_hops"` // frames in a row, on the wire, from a value's submission to its reply
 	WireHopsNote   string  `json:"wire_hops_note"`
+	Wire           *Wire   `json:"wire,omitempty"`   // an echo over such ports; missing where none was measured
 	FramesPerValue float64 `json:"frames_per_value"` // sent by all nodes
 	Retries        uint64  `json:"retries"`
 	Drops          uint64  `json:"drops"`    // frames that ports or roles dropped
 	Syscalls       uint64  `json:"syscalls"` // on the hot path, of all ports
+
+	Costs *Costs `json:"costs,omitempty"` // of the measurement; missing where they were not taken: a run that lost processes, or saw only one of several
 
 	HeartbeatMs     float64 `json:"heartbeat_ms"`
 	LeaderTimeoutMs float64 `json:"leader_timeout_ms"`
@@ -157,12 +160,14 @@ func (r *Report) WriteHgrm(path string) error { return writeHgrm(path, r.measure
 
 // WriteCSV writes them as comma-separated values, a line for each latency that there was: the percentile that it is, the value in microseconds,
 // how many had it.
-func (r *Report) WriteCSV(path string) error {
+func (r *Report) WriteCSV(path string) error { return writeCSV(path, r.measured) }
+
+func writeCSV(path string, h *hdrhistogram.Histogram) error {
 	return writeWhole(path, func(w io.Writer) error {
 		b := bufio.NewWriter(w)
 		fmt.Fprintln(b, "percentile,value_us,count")
 		below := int64(0)
-		if h := r.measured; h != nil {
+		if h != nil {
 			for _, bar := range h.Distribution() {
 				if bar.Count > 0 {
 					below += bar.Count

@@ -18,6 +18,9 @@ func (r *Report) Text(w io.Writer) error {
 	r.failovers(&b)
 	r.latencies(&b)
 	plot(&b, "measured", r.measured)
+	if r.Costs != nil {
+		r.Costs.text(&b)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -110,6 +113,10 @@ func (r *Report) amounts(b *strings.Builder) {
 	fmt.Fprintf(b, "throughput %14s   values/s, %.1f Mbit/s of values\n", grouped(r.ValuesPerS), r.MbitPerS)
 	fmt.Fprintf(b, "instances  %14s   %.2f frames a value\n", grouped(float64(r.Instances)), r.FramesPerValue)
 	b.WriteString(strings.TrimRight(fmt.Sprintf("wire hops  %14g   %s", r.WireHops, r.WireHopsNote), " ") + "\n")
+	if w := r.Wire; w != nil {
+		fmt.Fprintf(b, "floor      %14s   µs: %g hops of an echo at %s µs; the median is %.2f x\n", hundredths(w.FloorUs), w.Hops, decimals(w.HopUs), w.RatioFloor)
+		fmt.Fprintf(b, "echo       %14s   frames/s of the echo with as many under way\n", grouped(w.EchoPerS))
+	}
 	fmt.Fprintf(b, "retries    %14s   %s drops, %s system calls\n",
 		grouped(float64(r.Retries)), grouped(float64(r.Drops)), grouped(float64(r.Syscalls)))
 	if r.Failed > 0 || r.Unanswered > 0 {

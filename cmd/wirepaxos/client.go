@@ -119,6 +119,7 @@ func runClient(o *nodeFlags, l *loadFlags, c *clientFlags) error {
 	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), quiet: !l.progress, linger: c.linger, sessions: file, cpu: bench.ReadCPUTimes()}
 	answers := map[string]node.Answer{
 		"finished": node.NoWords(func() (any, error) { return w.finished(), nil }),
+		"phase":    node.NoWords(func() (any, error) { return w.phase() }),
 		"result":   node.NoWords(func() (any, error) { return w.result() }),
 		"stalls":   node.NoWords(func() (any, error) { return w.stalls(), nil }),
 		"stop":     node.NoWords(func() (any, error) { return w.stop(), nil }),
@@ -167,22 +168,24 @@ func (w *watch) run() error {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	finished := false
+	var seen uint64 // of the load's events: where there is no new one, nothing holds the loop up
 	for n := 1; ; {
 		select {
 		case err := <-ended:
 			return errors.Join(err, w.keep())
 		case <-poll.C:
+			events := w.load.Events()
+			if events == seen {
+				continue
+			}
 			if err := w.keep(); err != nil {
 				w.p.Stop()
 				return errors.Join(err, <-ended)
 			}
-			if finished {
-				continue
-			}
 			if err := w.p.Loop().Inspect(func() { finished = w.load.Finished() }); err != nil {
 				continue // it is ending
 			}
-			if finished && !w.linger {
+			if seen = events; finished && !w.linger {
 				w.p.Stop()
 			}
 		case <-lines:
@@ -242,6 +245,12 @@ func (w *watch) trouble() (text string) {
 func (w *watch) finished() (over bool) {
 	w.p.Inspect(func() { over = w.load.Finished() })
 	return over
+}
+
+// phase is where the load is.
+func (w *watch) phase() (p bench.Phase, err error) {
+	w.p.Inspect(func() { p = w.load.Phase() })
+	return p, nil
 }
 
 // result is what the client measured so far. It holds the loop up: for the end of a run.

@@ -109,6 +109,7 @@ func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop 
 	// Nothing is allocated on the loop; what little the other goroutines leave is collected when there is much of it.
 	debug.SetGCPercent(400)
 	answers["status"] = node.NoWords(func() (any, error) { return p.Status() })
+	answers["usage"] = node.NoWords(func() (any, error) { return p.Usage() })
 	answers["handover"] = p.AnswerHandover
 	closeControl := func() {}
 	if o.control != "" {

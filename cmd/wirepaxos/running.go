@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"wirepaxos/bench"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 	"wirepaxos/tools/netlab"
@@ -30,6 +31,8 @@ type running struct {
 	procs   []*child
 	output  io.Writer // gets what the client's process prints
 	verbose bool      // pass on what the others tell
+
+	costs *bench.Costs // of the measurement, once it is over; nil: not taken
 }
 
 // child is one process of it.
@@ -255,10 +258,7 @@ func (r *running) ready(ctx context.Context) error {
 func (r *running) statuses() (all []*node.Status, err error) {
 	for _, c := range r.procs {
 		s := &node.Status{}
-		if err := node.Ask(c.socket, "status", s); err != nil {
-			if c.ended() {
-				return nil, c.failure()
-			}
+		if err := r.ask(c, "status", s); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
