@@ -67,16 +67,21 @@ func (r *byteRing) untilEnd() uint64 { return uint64(len(r.buf)) - r.head&r.mask
 func (r *byteRing) put(instance Instance, data []byte) (at uint64) {
 	size := recordSize(len(data))
 	if end := r.untilEnd(); size > end {
-		pos := r.head & r.mask
-		put2(r.buf[pos:], padRecord, end)
-		r.head += end
+		r.pad(end)
 	}
 	at = r.head
 	pos := at & r.mask
-	put2(r.buf[pos:], uint64(instance), uint64(len(data)))
-	copy(r.buf[pos+recordHeader:], data)
-	r.head += size
+	record := r.buf[pos : pos+size]
+	put2(record, uint64(instance), uint64(len(data)))
+	copy(record[recordHeader:], data)
+	r.head = at + size
 	return at
+}
+
+// pad fills up the end of the buffer.
+func (r *byteRing) pad(end uint64) {
+	put2(r.buf[r.head&r.mask:], padRecord, end)
+	r.head += end
 }
 
 // get is a view of the value at a position; it is good until the record dies and room is needed.
