@@ -74,6 +74,13 @@ func (a *Acceptor) makeRoom() {
 
 // reclaim wins back the room of the oldest values, up to the first that is neither trimmed nor replaced.
 func (a *Acceptor) reclaim() {
+	at := nowhere
+	if s := a.slot(a.low); s != nil {
+		at = s.at
+	}
+	if a.values.dropBelow(a.low, at) {
+		return
+	}
 	for {
 		instance, at, ok := a.values.oldest()
 		if !ok || a.lives(instance, at) {
@@ -110,9 +117,13 @@ func (a *Acceptor) trim(low Instance) {
 		return
 	}
 	// Slots keep their old content: it is told from new by its instance, and below low nobody looks.
-	for i, end := a.low, min(low, a.high); i < end; i++ {
-		if s := &a.slots[i&a.mask]; s.ballot != 0 && s.instance == i {
-			a.stored--
+	if end := min(low, a.high); a.stored == uint64(a.high-a.low) {
+		a.stored -= uint64(end - a.low) // nothing is missing
+	} else {
+		for i := a.low; i < end; i++ {
+			if s := &a.slots[i&a.mask]; s.ballot != 0 && s.instance == i {
+				a.stored--
+			}
 		}
 	}
 	a.low = low

@@ -104,6 +104,13 @@ func (p *Proposer) aim() {
 
 // reclaim wins back the room of the oldest values, up to the first that is not chosen: from there on acceptors keep them.
 func (p *Proposer) reclaim() {
+	at := nowhere
+	if s := &p.slots[p.chosen&p.mask]; p.lives(p.chosen, s.at) {
+		at = s.at
+	}
+	if p.values.dropBelow(p.chosen, at) {
+		return
+	}
 	for {
 		instance, at, ok := p.values.oldest()
 		if !ok || p.lives(instance, at) {
