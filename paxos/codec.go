@@ -79,16 +79,24 @@ func room(kind Kind, mtu int) int {
 func encode(b []byte, m *Message) {
 	le.PutUint64(b, uint64(m.Kind)<<(8*offKind)|uint64(m.Flags)<<(8*offFlags)|uint64(uint16(len(b)))<<(8*offSize)|
 		uint64(m.Leader)<<(8*offLeader)|uint64(m.Reason)<<(8*offReason))
-	encodeFixed(b[messageHeaderSize:], m)
-	copy(b[messageHeaderSize+formats[m.Kind].fixed:], m.Data)
+	fixed := messageHeaderSize + formats[m.Kind].fixed
+	if m.Kind == KindAccept { // see Decode
+		encodeAccept((*[32]byte)(b[messageHeaderSize:fixed]), m)
+	} else {
+		encodeFixed(b[messageHeaderSize:fixed], m)
+	}
+	copy(b[fixed:], m.Data)
+}
+
+func encodeAccept(p *[32]byte, m *Message) {
+	put3(p[:24], uint64(m.Ballot), uint64(m.Instance), uint64(m.Low))
+	putPair(p[24:], m.Offset, m.Total)
 }
 
 func encodeFixed(b []byte, m *Message) {
 	switch m.Kind {
 	case KindAccept, KindStored:
-		p := (*[32]byte)(b)
-		put3(p[:24], uint64(m.Ballot), uint64(m.Instance), uint64(m.Low))
-		putPair(p[24:], m.Offset, m.Total)
+		encodeAccept((*[32]byte)(b), m)
 	case KindAccepted:
 		le.PutUint64(b, uint64(m.Ballot))
 	case KindBusy:
@@ -162,11 +170,10 @@ func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
 		return nil, DropMessage
 	}
 	head := le.Uint64(b)
-	kind := Kind(head >> (8 * offKind))
+	kind, size := Kind(head>>(8*offKind)), int(uint16(head>>(8*offSize)))
 	if kind == 0 || kind >= numKinds {
 		return nil, DropKind
 	}
-	size := int(uint16(head >> (8 * offSize)))
 	f := &formats[kind]
 	fixed := messageHeaderSize + f.fixed
 	if size < fixed || size > len(b) || head>>(8*offZero) != 0 || !f.whole(size-fixed) {
@@ -176,11 +183,20 @@ func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
 	*m = Message{} // and field by field: a literal would be made elsewhere and copied
 	m.Kind, m.Flags, m.Leader, m.Reason = kind, uint8(head>>(8*offFlags)), NodeID(head>>(8*offLeader)), Reason(head>>(8*offReason))
 	m.From, m.To, m.FromIncarnation, m.Data = from, to, incarnation, b[fixed:size:size]
-	decodeFixed(b[messageHeaderSize:fixed], m)
+	if kind == KindAccept { // most of all messages: it need not be looked up
+		decodeAccept((*[32]byte)(b[messageHeaderSize:fixed]), m)
+	} else {
+		decodeFixed(b[messageHeaderSize:fixed], m)
+	}
 	if !plausible(m, f) {
 		return nil, DropMessage
 	}
 	return b[size:], DropNone
+}
+
+func decodeAccept(p *[32]byte, m *Message) {
+	m.Ballot, m.Instance, m.Low = Ballot(le.Uint64(p[:8])), Instance(le.Uint64(p[8:16])), Instance(le.Uint64(p[16:24]))
+	m.Offset, m.Total = le.Uint32(p[24:28]), le.Uint32(p[28:])
 }
 
 // whole tells whether n bytes of data can be: none, any, or whole entries. Each divisor is a constant, for a division takes longer than all the rest.
@@ -201,9 +217,7 @@ func (f *format) whole(n int) bool {
 func decodeFixed(b []byte, m *Message) {
 	switch m.Kind {
 	case KindAccept, KindStored:
-		p := (*[32]byte)(b)
-		m.Ballot, m.Instance, m.Low = Ballot(le.Uint64(p[:8])), Instance(le.Uint64(p[8:16])), Instance(le.Uint64(p[16:24]))
-		m.Offset, m.Total = le.Uint32(p[24:28]), le.Uint32(p[28:])
+		decodeAccept((*[32]byte)(b), m)
 	case KindAccepted:
 		m.Ballot = Ballot(le.Uint64(b))
 	case KindBusy:
