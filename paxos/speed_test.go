@@ -353,6 +353,23 @@ func BenchmarkCodec(b *testing.B) {
 	}
 }
 
+// BenchmarkBatch is writing and reading a value in a batch.
+func BenchmarkBatch(b *testing.B) {
+	v := Value{Client: 9, Sequence: 700, Oldest: 600, Generation: 1, Node: 6, Data: make([]byte, speedValue)}
+	batch := make([]byte, ValueOverhead+speedValue)
+	b.Run("put", func(b *testing.B) {
+		timed(b, func() { spent += uint32(PutValue(batch, 0, &v)) })
+	})
+	b.Run("next", func(b *testing.B) {
+		var got Value
+		timed(b, func() {
+			if _, ok := NextValue(batch, &got); !ok {
+				b.Fatal("unreadable")
+			}
+		})
+	})
+}
+
 // BenchmarkFrame is what each frame costs besides its messages: an Accepted of one range, an Accept of one value, a frame full of values.
 func BenchmarkFrame(b *testing.B) {
 	h := FrameHeader{Cluster: 7, Incarnation: 9, Group: 1, Sender: 4, Destination: 1, Epoch: FirstEpoch}
