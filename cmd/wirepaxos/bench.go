@@ -7,10 +7,10 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure one property of a cluster on this machine, or all",
 	}
-	c.AddCommand(newBenchAll(), newBenchFailover(), newBenchTrial())
+	c.AddCommand(newBenchAll(), newBenchFailover(), newBenchEcho(), newEchoEnd(), newBenchTrial(), newBenchPeers())
+	c.AddCommand(newBenchReport(), newBenchCompare())
 	for _, s := range append(scenarios(), microScenario()) {
 		c.AddCommand(newScenario(s))
 	}
-	c.AddCommand(newBenchEcho(), newEchoEnd(), newBenchPeers())
 	return c
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -46,8 +47,11 @@ func (b *benchFlags) failoverTransports() (list []string) {
 }
 
 func runFailovers(ctx context.Context, r *runner, s *bench.Scenario) error {
-	s.Command = fmt.Sprintf("wirepaxos bench failover --kills %d", r.killsOf())
 	list := r.failoverTransports()
+	s.Command = fmt.Sprintf("wirepaxos bench failover --kills %d", r.killsOf())
+	if len(list) > 0 {
+		s.Command += " --transport " + strings.Join(list, "|")
+	}
 	if len(list) == 0 {
 		s.Skipped = "leaders are killed over afxdp and udp, and neither was asked for"
 	}

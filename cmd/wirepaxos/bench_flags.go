@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos/cluster"
 )
 
 // benchFlags are the flags that all scenarios share.
@@ -85,8 +87,11 @@ func (b *benchFlags) check() (err error) {
 		return fmt.Errorf("--points %s is no regular expression: %w", b.chosen, err)
 	}
 	if b.idle != "" { // else there are no clusters
-		if _, err = demoOf([]string{"--link", b.link, "--idle", b.idle}); err != nil {
+		if _, err = demoOf([]string{"--link", b.link}); err != nil {
 			return err
+		}
+		if _, err = dataplane.ParseIdle(b.idle); err != nil && b.idle != string(cluster.IdleAuto) {
+			return fmt.Errorf("--idle %s: want auto, spin, yield, backoff or block", b.idle)
 		}
 	}
 	return b.checkFiles()

@@ -32,7 +32,7 @@ type scenario struct {
 	befores func(r *runner, points []*benchPoint) int
 
 	// Of a scenario that is made of other things than trials: what it takes in seconds, and how it is made.
-	takes func(b *benchFlags) float64
+	takes func(b *benchFlags) float64 // 0: there is nothing of what was asked for
 	run   func(ctx context.Context, r *runner, s *bench.Scenario) error
 }
 
@@ -85,7 +85,7 @@ AF_XDP is left out where there is none, with the reason. Exit status 1: in some 
 
 // measure makes scenarios and tells of them.
 func (b *benchFlags) measure(parent context.Context, list []*scenario) error {
-	r, err := newRunner(b, list)
+	r, err := newRunner(b, list, netlab.Supported())
 	if err != nil {
 		return err
 	}
@@ -94,11 +94,12 @@ func (b *benchFlags) measure(parent context.Context, list []*scenario) error {
 	return r.all(ctx, list)
 }
 
-func newRunner(b *benchFlags, list []*scenario) (*runner, error) {
+// newRunner checks the flags. lab says why no lab can be built here.
+func newRunner(b *benchFlags, list []*scenario, lab error) (*runner, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	r := &runner{benchFlags: b, lab: netlab.Supported(), to: os.Stdout, cpu: bench.ReadCPUTimes()}
+	r := &runner{benchFlags: b, lab: lab, to: os.Stdout, cpu: bench.ReadCPUTimes()}
 	if r.lab != nil && len(b.transports) == 1 && b.transports[0] == "afxdp" {
 		return nil, fmt.Errorf("--transport afxdp: %w; --transport udp,mem needs no privileges", r.lab)
 	}
@@ -109,30 +110,38 @@ func newRunner(b *benchFlags, list []*scenario) (*runner, error) {
 	points := 0
 	for _, s := range list {
 		if s.run != nil {
-			r.left += s.takes(b)
-			points++
+			takes := s.takes(b)
+			if r.left += takes; takes > 0 {
+				points++
+			}
 			continue
 		}
 		for _, p := range r.pointsOf(s) {
 			if points++; r.able(p) {
 				r.of += b.roundsOf(s)
+				r.left += float64(b.roundsOf(s)) * b.takes(p)
 			}
 		}
 		if s.befores != nil {
-			r.of += s.befores(r, r.pointsOf(s))
+			n := s.befores(r, r.pointsOf(s))
+			r.of += n
+			r.left += float64(n) * b.takes(&benchPoint{})
 		}
 	}
 	if points == 0 {
 		return nil, fmt.Errorf("--points %s: no point has such a name: a run without it shows the names", b.chosen)
 	}
-	r.left += float64(r.of) * r.trialTakes()
 	return r, nil
 }
 
-// trialTakes is the time that a trial is expected to take, in seconds.
-func (b *benchFlags) trialTakes() float64 {
-	const upAndDown = 0.6
-	return (b.length + b.warmup).Seconds() + upAndDown
+// takes is the time that a run of a point is expected to take, in seconds.
+func (b *benchFlags) takes(p *benchPoint) float64 {
+	const upAndDown, echoUpAndDown = 0.6, 0.3
+	takes := (b.length + b.warmup).Seconds() + upAndDown
+	if p.trial.floor {
+		takes += b.length.Seconds() + echoUpAndDown
+	}
+	return takes
 }
 
 // pointsOf are the points of a scenario that were asked for.
@@ -257,7 +266,7 @@ func (r *runner) rounds(ctx context.Context, s *scenario, out *bench.Scenario) e
 // point makes one run of a point and tells of it.
 func (r *runner) point(ctx context.Context, name string, p *benchPoint, round, rounds int) {
 	r.trials++
-	r.passed(r.trialTakes())
+	r.passed(r.takes(p))
 	if p.failures >= givesUp {
 		return
 	}
