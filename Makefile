@@ -10,7 +10,7 @@ PEERS  := bin/wirepaxos-peers
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: build ## a whole cluster on this machine for ten seconds, and what it measured
@@ -70,6 +70,11 @@ bench: build ## the hot functions, then the same cluster on each transport for D
 	@for transport in mem udp afxdp; do \
 		echo "== $$transport"; $(BINARY) demo --transport $$transport --duration $(DURATION) || exit 1; \
 	done
+
+# UPDATE=1 keeps what is counted now, instead of comparing with what was kept.
+.PHONY: bench-check
+bench-check: ## what does not depend on the machine (allocations, frames, instructions), against bench/counts.txt
+	@$(GO) run ./tools/counts $(if $(filter 1,$(UPDATE)),-update)
 
 .PHONY: lab-up
 lab-up: build ## build the lab: a namespace, a link for each node, a switch

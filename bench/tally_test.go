@@ -203,7 +203,7 @@ func BenchmarkTally(b *testing.B) {
 	tally.CheckValues()
 	d := paxos.Delivery{Data: make([]byte, 64)}
 	b.ReportAllocs()
-	for i := range uint64(b.N) {
+	for i := uint64(0); b.Loop(); i++ {
 		d.Position, d.Instance, d.Client, d.Sequence = i, paxos.Instance(i/16), paxos.ClientID(i/16%64), i
 		tally.Deliver(&d)
 	}

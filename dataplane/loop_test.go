@@ -258,32 +258,6 @@ func TestNowIsTheMonotonicClock(t *testing.T) {
 	}
 }
 
-func BenchmarkNow(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		Now()
-	}
-}
-
-// BenchmarkEmptyCycle is what a loop costs around a task that does nothing.
-func BenchmarkEmptyCycle(b *testing.B) {
-	b.ReportAllocs()
-	task := &countingTask{}
-	loop, err := NewLoop(LoopConfig{Core: NoCore}, task)
-	if err != nil {
-		b.Fatal(err)
-	}
-	left := b.N
-	task.each = func(int64) {
-		if left--; left == 0 {
-			loop.Stop()
-		}
-	}
-	if err := loop.Run(); err != nil {
-		b.Fatal(err)
-	}
-}
-
 // A driver with a clock of its own takes turns; the loop counts them and gives the task that clock.
 func TestTurn(t *testing.T) {
 	task := &turnTask{work: []int{3, 0, 2}}

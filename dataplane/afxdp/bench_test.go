@@ -207,6 +207,7 @@ func BenchmarkRings(b *testing.B) {
 	p, k := newFake(b)
 	in := packet(b, make([]byte, 64))
 	var rx, tx [32]dataplane.Frame
+	b.ReportAllocs()
 	for b.Loop() {
 		for range rx {
 			k.deliver(in)

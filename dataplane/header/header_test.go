@@ -241,14 +241,29 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func BenchmarkPutParse(b *testing.B) {
+// BenchmarkPut writes the headers of a packet.
+func BenchmarkPut(b *testing.B) {
 	for _, kind := range []Kind{Raw, UDP4} {
 		b.Run(kind.String(), func(b *testing.B) {
 			from, to := ends(kind, 0)
 			packet := wrap(b, &from, &to, make([]byte, 64))
 			tmpl, _ := from.Template(to.addr())
+			b.ReportAllocs()
 			for b.Loop() {
 				tmpl.Put(packet, 64)
+			}
+		})
+	}
+}
+
+// BenchmarkParse checks the headers of a packet and finds its payload and sender.
+func BenchmarkParse(b *testing.B) {
+	for _, kind := range []Kind{Raw, UDP4} {
+		b.Run(kind.String(), func(b *testing.B) {
+			from, to := ends(kind, 0)
+			packet := wrap(b, &from, &to, make([]byte, 64))
+			b.ReportAllocs()
+			for b.Loop() {
 				if _, _, _, fault := to.Parse(packet); fault != OK {
 					b.Fatal(fault)
 				}

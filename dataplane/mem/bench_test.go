@@ -18,6 +18,7 @@ func BenchmarkRing(b *testing.B) {
 			out, in := newOutRing(&tail, slots), newInRing(&tail, slots)
 			out.begin(onlySession)
 			in.begin(onlySession)
+			b.ReportAllocs()
 			for b.Loop() {
 				for i := range burst {
 					out.push(uint64(i))
@@ -71,6 +72,7 @@ func BenchmarkStream(b *testing.B) {
 	}()
 	var frames [32]dataplane.Frame
 	sent := 0
+	b.ReportAllocs()
 	for b.Loop() {
 		for taken := 0; taken == 0; {
 			n := from.Alloc(frames[:])
@@ -122,6 +124,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			turn(far, true, nil)
 		}
 	}()
+	b.ReportAllocs()
 	for b.Loop() {
 		turn(near, true, nil)
 		turn(near, false, func() bool { return false })

@@ -247,25 +247,3 @@ func TestErrorsWrap(t *testing.T) {
 		t.Errorf("%v does not wrap EADDRINUSE", err)
 	}
 }
-
-func BenchmarkBurst(b *testing.B) {
-	addrA, addrB := freshAddr(), freshAddr()
-	from := mustOpen(b, Config{Listen: addrA, Peers: []netip.AddrPort{addrB}})
-	to := mustOpen(b, Config{Listen: addrB, Peers: []netip.AddrPort{addrA}})
-	var frames [32]dataplane.Frame
-	b.ReportAllocs()
-	for b.Loop() {
-		from.Alloc(frames[:])
-		for i := range frames {
-			frames[i].Peer, frames[i].Data = 0, frames[i].Data[:64]
-		}
-		from.TxBurst(frames[:])
-		from.Flush()
-		for got := 0; got < len(frames); {
-			n := to.RxBurst(frames[:])
-			to.Free(frames[:n])
-			got += n
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(frames)), "ns/frame")
-}

@@ -129,12 +129,15 @@ func replyData(id paxos.ClientID, first uint64, count uint32, status paxos.Statu
 }
 
 func replyOf(id paxos.ClientID, generation uint32, first uint64, count uint32, status paxos.Status) []byte {
-	b := make([]byte, 24) // PROTOCOL.md, Reply: client, first sequence, count, status, generation
-	binary.LittleEndian.PutUint64(b, uint64(id))
-	binary.LittleEndian.PutUint64(b[8:], first)
-	binary.LittleEndian.PutUint32(b[16:], count|uint32(status)<<16)
-	binary.LittleEndian.PutUint32(b[20:], generation)
-	return b
+	return putReply(nil, id, generation, first, count, status)
+}
+
+// putReply appends a range to the data of a Reply. (PROTOCOL.md, Reply: client, first sequence, count, status, generation)
+func putReply(b []byte, id paxos.ClientID, generation uint32, first uint64, count uint32, status paxos.Status) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(id))
+	b = binary.LittleEndian.AppendUint64(b, first)
+	b = binary.LittleEndian.AppendUint32(b, count|uint32(status)<<16)
+	return binary.LittleEndian.AppendUint32(b, generation)
 }
 
 // session is told in the next step: the answer to the present attempt of a session.

@@ -143,16 +143,3 @@ func TestPackedOnMem(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkValue is one value's way through both loops in turn, on one thread.
-func BenchmarkValue(b *testing.B) {
-	for _, outstanding := range []int{1, 256} {
-		b.Run(fmt.Sprint(outstanding, "outstanding"), func(b *testing.B) {
-			p := newPacked(b, cluster.BatchInstance, outstanding)
-			p.until(1000)
-			b.ReportAllocs()
-			b.ResetTimer()
-			p.until(1000 + uint64(b.N))
-		})
-	}
-}

@@ -19,10 +19,12 @@ type plan struct {
 	jitterNs int64
 	turnNs   int64 // what a turn of a loop costs
 	workNs   int64 // and each frame or message in it
+	patience int64 // of the nodes
 
 	sessions, outstanding int
 	paceNs                int64 // between two values of a client; 0: as fast as they are answered
 	maxValue              int
+	oneSize               bool // all values are that large
 	keys                  int64
 	habits                []habits // by machine
 }
@@ -50,15 +52,18 @@ func newPlan(seed uint64, p *Profile) *plan {
 	}
 	c.drawSizes(&r, p.small)
 	c.drawTimers(&r)
+	patience := newRandom(seed, "patience")
+	c.patience = of(&patience, 0, 0, 50*us, 500*us)
 	c.drawLoad(&r)
 	n := counts{
 		acceptors: of(&r, 3, 3, 3, 5), proposers: int(r.between(2, 3)), learners: int(r.between(1, 3)), clients: int(r.between(1, 3)),
 	}
 	c.place(n, of(&r, apart, apart, paired, replicas))
-	c.habits = make([]habits, len(c.file.Nodes))
 	if p.fixed != nil {
 		p.fixed(c)
+		c.habits = make([]habits, len(c.file.Nodes))
 	} else {
+		c.habits = make([]habits, len(c.file.Nodes))
 		sessions := newRandom(seed, "sessions")
 		c.drawSessions(&sessions, p.clientNs > 0)
 	}

@@ -130,6 +130,9 @@ func (o *source) submit(c *client.Client, session int) bool {
 // size draws the length of a value: the ends of what may be, those about the size of a frame, and all between.
 func (o *source) size() int {
 	r, most := &o.random, o.m.w.plan.maxValue
+	if o.m.w.plan.oneSize {
+		return most
+	}
 	switch r.below(16) {
 	case 0:
 		return 0

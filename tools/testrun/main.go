@@ -2,8 +2,9 @@
 //
 // It formats nothing and changes nothing. In order: gofmt, go vet, a linter if one is installed, all tests one package at a time (they
 // pin cores and build virtual links, and would disturb one another), then once more with the race detector the packages where
-// goroutines meet, if there is a C compiler for it, and the modules of their own, if what they build on is there or can be fetched. A line a package tells the result; the output of what failed is printed in full.
-// At the end comes the list of what was skipped and why, and as its last line, alone:
+// goroutines meet, if there is a C compiler for it, the modules of their own, if what they build on is there or can be fetched, and last
+// the counts of make bench-check. A line a package tells the result; the output of what failed is printed in full. At the end comes the
+// list of what was skipped and why, and as its last line, alone:
 //
 //	N passed, N failed, N skipped
 //
@@ -42,11 +43,14 @@ func main() {
 	packageTimeout := flag.Duration("timeout", 8*time.Minute, "longest time for the tests of one package")
 	budget := flag.Duration("budget", 28*time.Minute, "longest time for everything; what does not fit has failed")
 	race := flag.Bool("race", true, "run the packages where goroutines meet once more with the race detector")
+	counts := flag.Bool("counts", true, "compare the counts of make bench-check; not with some packages alone")
 	flag.Parse()
 	patterns := flag.Args()
 	all := len(patterns) == 0
 	if all {
 		patterns = []string{"./..."}
+	} else {
+		*counts = false
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,6 +68,9 @@ func main() {
 		for _, folder := range modules {
 			runModule(ctx, r, folder)
 		}
+	}
+	if *counts {
+		checkCounts(ctx, r, "go", "run", "./tools/counts")
 	}
 	if cause := ctx.Err(); errors.Is(cause, context.DeadlineExceeded) {
 		r.fail("time", fmt.Sprintf("not everything ran within %v (-budget)\n", *budget))
@@ -129,6 +136,25 @@ func checkCommand(ctx context.Context, r *report, name, program string, args ...
 		return
 	}
 	r.pass(name)
+}
+
+// checkCounts compares what does not depend on the machine with what was kept (tools/counts). What cannot be counted here that command tells in lines of
+// its own.
+func checkCounts(ctx context.Context, r *report, program string, args ...string) {
+	if ctx.Err() != nil {
+		return // said at the end
+	}
+	output, err := command(ctx, program, args...).CombinedOutput()
+	for line := range strings.Lines(string(output)) {
+		if reason, ok := strings.CutPrefix(line, "skipped: "); ok {
+			r.skip("counts", strings.TrimSpace(reason))
+		}
+	}
+	if err != nil {
+		r.fail("counts", fmt.Sprintf("%s%v\n", output, err))
+		return
+	}
+	r.pass("counts")
 }
 
 // runRace runs racePackages with the race detector, or says why not.

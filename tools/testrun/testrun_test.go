@@ -231,6 +231,26 @@ func TestFormatIsChecked(t *testing.T) {
 	}
 }
 
+func TestCountsTellWhatTheySkip(t *testing.T) {
+	for _, c := range []struct {
+		script string
+		want   tally
+		says   string
+	}{
+		{"echo a table", tally{passed: 1}, "ok    counts\n"},
+		{"echo a table; echo skipped: instructions: no ptrace", tally{passed: 1, skipped: 1}, "skipped:\n  counts: instructions: no ptrace\n"},
+		{"echo one MORE; exit 1", tally{failed: 1}, "one MORE\n"},
+	} {
+		var out bytes.Buffer
+		r := &report{out: &out}
+		checkCounts(t.Context(), r, "sh", "-c", c.script)
+		r.close()
+		if r.tally != c.want || !strings.Contains(out.String(), c.says) || c.want.failed == 0 && strings.Contains(out.String(), "table") {
+			t.Errorf("%s: %v in\n%s", c.script, r.tally, out.String())
+		}
+	}
+}
+
 func TestLastLineStandsAlone(t *testing.T) {
 	var out bytes.Buffer
 	r := &report{out: &out}
