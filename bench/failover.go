@@ -57,6 +57,24 @@ func shortOf(ms []float64) (t FailoverTimes) {
 // WriteFailoverHgrm writes the times to the next delivered value to a file in HdrHistogram's text format of percentiles, in microseconds.
 func (r *Report) WriteFailoverHgrm(path string) error { return writeHgrm(path, r.failover) }
 
+// FailoverPoint is the report of a run that was about failovers as a point of a scenario.
+func (r *Report) FailoverPoint(name, series string, c Config) (FailoverPoint, error) {
+	run, err := r.Run(0)
+	if err != nil {
+		return FailoverPoint{}, err
+	}
+	encoded, err := encode(r.failover)
+	if err != nil {
+		return FailoverPoint{}, err
+	}
+	r.Config(&c)
+	return FailoverPoint{
+		Name: name, Series: series, Config: c, HeartbeatMs: r.HeartbeatMs, LeaderTimeoutMs: r.LeaderTimeoutMs, Kills: r.Kills, LeadsMs: r.LeadsMs,
+		ValueMs: r.FailoverMs, OutageMs: r.OutageMs, Failovers: r.Failovers, HistogramV2: encoded, Values: r.Values, StealPercent: r.StealPercent,
+		Problems: run.Problems,
+	}, nil
+}
+
 // FailoverText writes the report of a run that was about failovers: what ran where, how much, and how long values did not go on.
 func (r *Report) FailoverText(w io.Writer) error {
 	var b strings.Builder

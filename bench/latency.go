@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 
@@ -43,6 +44,27 @@ func record(h *hdrhistogram.Histogram, ns, count int64) {
 	if h.RecordValues(ns, count) != nil {
 		panic("bench: a latency outside its histogram")
 	}
+}
+
+// encodeHistogram is a histogram in HdrHistogram's compressed encoding, version 2, base64.
+func encodeHistogram(h *hdrhistogram.Histogram) (string, error) {
+	encoded, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return "", fmt.Errorf("bench: a histogram cannot be encoded: %w", err)
+	}
+	return string(encoded), nil
+}
+
+// mergeEncoded adds an encoded histogram of a client to dst, and returns it.
+func mergeEncoded(dst *hdrhistogram.Histogram, encoded string, node uint16) (*hdrhistogram.Histogram, error) {
+	h, err := hdrhistogram.Decode([]byte(encoded))
+	if err != nil {
+		return nil, fmt.Errorf("bench: the histogram in the result of client node %d cannot be read: %w", node, err)
+	}
+	if dst.Merge(h) > 0 {
+		return nil, fmt.Errorf("bench: the histogram in the result of client node %d has values over %d s", node, int64(highestNs)/1e9)
+	}
+	return h, nil
 }
 
 // cellStart is the lowest value that a histogram cannot tell from v.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -12,17 +13,22 @@ import (
 // LoadConfig says how hard to load, and for how long. Times are nanoseconds.
 type LoadConfig struct {
 	Sessions    int    // of the client: clients in the sense of the report
-	Outstanding int    // values unanswered at once, of each session
+	Outstanding int    // values unanswered at once, of each session; of an open loop at most
 	Size        int    // bytes of a value, at least 1
 	Values      uint64 // to submit after the warm-up; 0: no limit
 	DurationNs  int64  // of the measurement, after the warm-up; 0: no limit
-	WarmupNs    int64  // values submitted in it are not measured
+	WarmupNs    int64  // values submitted, or due, in it are not measured
 	DrainNs     int64  // how long to wait for the last answers; 0: defaultDrainNs
+
+	// An open loop: values are due at times of their own.
+	Rate     float64 // values a second that are due, of all sessions together; 0: a closed loop
+	Arrivals string  // ArrivalsPoisson or ArrivalsConstant; "" is the former
+	Seed     uint64  // the times are drawn from it: one seed gives the same again
 }
 
 const defaultDrainNs = 2e9
 
-// Load is a closed loop on one client. All of it belongs to the loop that steps the client; others read it through Loop.Inspect,
+// Load is a closed or an open loop on one client. All of it belongs to the loop that steps the client; others read it through Loop.Inspect,
 // or once the loop has ended.
 //
 // A session gets values once it is open, and none after one failed or the session was lost, unless the client opens another in its place.
@@ -30,11 +36,13 @@ type Load struct {
 	cfg      LoadConfig
 	client   *client.Client // as of the first Fill
 	sessions []session
-	waiting  []int32 // a queue of sessions that may submit more once there is budget again
+	waiting  []int32 // a queue of sessions that may submit more: once there is budget again, or a value is due
 	first    int     // of the queue
 	queued   int
 	budget   int           // of submissions that are left to this step
+	arrivals *arrivals     // nil: a closed loop
 	changes  uint64        // of the client's sessions, that were followed
+	events   atomic.Uint64 // of which others should look
 	begun    bool          // a session was opened
 	past     []SessionAcks // of sessions that another took the place of
 	value    []byte
@@ -96,6 +104,12 @@ func NewLoad(cfg LoadConfig) (*Load, error) {
 		l.sessions[s] = session{first: 1, next: 1, below: 1}
 	}
 	l.budget = l.stepBudget()
+	if cfg.Rate != 0 || cfg.Arrivals != "" {
+		var err error
+		if l.arrivals, err = newArrivals(&cfg); err != nil {
+			return nil, err
+		}
+	}
 	return l, nil
 }
 
@@ -114,9 +128,17 @@ func (l *Load) Done(now paxos.Time, o *client.Outcome) {
 	if o.Status == paxos.StatusDelivered {
 		l.delivered++
 		l.stalls.answer(now)
-		l.record(now, o.Submitted)
+		began := o.Submitted
+		if l.arrivals != nil {
+			began = *l.arrivals.of(o.Session, o.Sequence)
+		}
+		l.record(now, began)
 	} else {
 		l.fail(e, o.Sequence)
+	}
+	if l.arrivals != nil {
+		l.wait(e, int32(o.Session)) // for a value that is due: Fill follows in this step
+		return
 	}
 	if now >= l.end {
 		l.stop(now)
@@ -124,13 +146,14 @@ func (l *Load) Done(now paxos.Time, o *client.Outcome) {
 	l.submit(now, int32(o.Session))
 }
 
-func (l *Load) record(now, submitted paxos.Time) {
-	took := max(now-submitted, 0)
+// record notes what a value took that began then: was submitted, or was due.
+func (l *Load) record(now, began paxos.Time) {
+	took := max(now-began, 0)
 	if took > highestNs {
 		took = highestNs
 		l.clamped++
 	}
-	if submitted >= l.from {
+	if began >= l.from {
 		l.answered++
 		l.last = now
 		record(l.measured, took, 1)
@@ -168,20 +191,29 @@ func (l *Load) submit(now paxos.Time, s int32) {
 			l.wait(e, s)
 			return
 		}
-		FillPattern(l.value, uint64(e.id.Client), e.next)
-		if !l.client.Submit(int(s), l.value) {
+		if !l.put(now, now, s) {
 			return
 		}
-		e.next++
-		e.missing--
-		l.open++
-		l.budget--
-		if now >= l.from {
-			if l.submitted++; l.submitted == l.cfg.Values {
-				l.stop(now)
-			}
+	}
+}
+
+// put submits a value of a session that lacks one, and tells whether the client took it. began is what decides if it is measured.
+func (l *Load) put(now, began paxos.Time, s int32) bool {
+	e := &l.sessions[s]
+	FillPattern(l.value, uint64(e.id.Client), e.next)
+	if !l.client.Submit(int(s), l.value) {
+		return false
+	}
+	e.next++
+	e.missing--
+	l.open++
+	l.budget--
+	if began >= l.from {
+		if l.submitted++; l.submitted == l.cfg.Values {
+			l.stop(now)
 		}
 	}
+	return true
 }
 
 func (l *Load) wait(e *session, s int32) {
@@ -190,6 +222,15 @@ func (l *Load) wait(e *session, s int32) {
 		l.waiting[(l.first+l.queued)%len(l.waiting)] = s
 		l.queued++
 	}
+}
+
+// next takes a session out of the queue, which is not empty.
+func (l *Load) next() int32 {
+	s := l.waiting[l.first]
+	l.first = (l.first + 1) % len(l.waiting)
+	l.queued--
+	l.sessions[s].waits = false
+	return s
 }
 
 // Fill is called once in every step, between the client's Step or Tick and its End: it makes the first submissions, those that a step had
@@ -202,20 +243,23 @@ func (l *Load) Fill(now paxos.Time, c *client.Client) {
 	if n := c.Changes(); n != l.changes {
 		l.changes = n
 		l.follow(now)
+		l.events.Add(1)
+	}
+	if l.arrivals != nil {
+		l.submitDue(now) // also what was due just before the end
 	}
 	if now >= l.end || l.dead == len(l.sessions) {
 		l.stop(now)
 	}
-	for n := l.queued; n > 0 && l.budget > 0; n-- {
-		s := l.waiting[l.first]
-		l.first = (l.first + 1) % len(l.waiting)
-		l.queued--
-		l.sessions[s].waits = false
-		l.submit(now, s)
+	if l.arrivals == nil {
+		for n := l.queued; n > 0 && l.budget > 0; n-- {
+			l.submit(now, l.next())
+		}
 	}
 	l.budget = l.stepBudget()
 	if l.stopped && (l.open == 0 || now >= l.stoppedAt+l.cfg.DrainNs) && !l.finished {
 		l.finished = true
+		l.events.Add(1)
 		if l.open > 0 && l.stoppedAt < l.end {
 			l.last = now // without an end of its own, the run lasted as long as it waited
 		}
@@ -228,6 +272,9 @@ func (l *Load) start(now paxos.Time) {
 	l.from = now + l.cfg.WarmupNs
 	if l.cfg.DurationNs > 0 {
 		l.end = l.from + l.cfg.DurationNs
+	}
+	if l.arrivals != nil {
+		l.arrivals.start(now)
 	}
 }
 
@@ -278,6 +325,28 @@ func (l *Load) stop(now paxos.Time) {
 	}
 }
 
+// Events counts what somebody who waits for the load wants to look at: sessions that were opened or lost, and its end. Anyone may read it at any time;
+// so nobody has to hold up the loop, nor to allocate, only to learn that nothing is new.
+func (l *Load) Events() uint64 { return l.events.Load() }
+
+// Phase is where a load is, in readings of its loop's clock.
+type Phase struct {
+	Begun    bool       `json:"begun"`    // a session is open, and the times stand
+	Stopped  bool       `json:"stopped"`  // nothing more is submitted
+	Finished bool       `json:"finished"` // and nothing is waited for
+	From     paxos.Time `json:"from"`     // of the measurement
+	End      paxos.Time `json:"end"`      // likewise; 0: not known before it is there
+}
+
+// Phase tells where the load is. It belongs to the loop.
+func (l *Load) Phase() Phase {
+	p := Phase{Begun: l.begun, Stopped: l.stopped, Finished: l.finished, From: l.from}
+	if l.end != never && l.cfg.Values == 0 {
+		p.End = l.end
+	}
+	return p
+}
+
 // Finished tells that nothing more is submitted, and that everything was answered or the time to wait for answers is over.
 func (l *Load) Finished() bool { return l.finished }
 
@@ -286,12 +355,14 @@ func (l *Load) Deadline() paxos.Time {
 	switch {
 	case l.finished:
 		return never
-	case l.client == nil || l.queued > 0 && !l.stopped:
-		return 0
-	case l.stopped && l.open == 0:
+	case l.client == nil || l.stopped && l.open == 0:
 		return 0
 	case l.stopped:
 		return l.stoppedAt + l.cfg.DrainNs
+	case l.queued == 0:
+		return l.end
+	case l.arrivals != nil:
+		return min(l.end, l.arrivals.due())
 	}
-	return l.end
+	return 0
 }

@@ -2,8 +2,10 @@ package bench
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +20,8 @@ type Machine struct {
 	Go      string `json:"go"`
 	Version string `json:"version"` // of the module; "(devel)" for a build from a checkout
 	Commit  string `json:"commit"`  // "" where the build does not know; with "+changes" where files were changed
+
+	Governor string `json:"governor"` // of the CPUs' frequency; several with commas; "" where the kernel has none to say
 
 	StealPercent float64 `json:"steal_percent"` // of all CPU time during the run, what the host gave to other machines
 }
@@ -56,7 +60,7 @@ func StealSince(from CPUTimes) float64 {
 
 // ReadMachine asks the kernel and the binary. What they do not tell stays empty.
 func ReadMachine() Machine {
-	m := Machine{CPU: cpuModel(), CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	m := Machine{CPU: cpuModel(), CPUs: runtime.NumCPU(), Go: runtime.Version(), Governor: governor("/sys/devices/system/cpu")}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Release[:])
@@ -94,4 +98,17 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// governor names the governors of all CPUs below a folder like the kernel's (admin-guide/pm/cpufreq.rst), each once.
+func governor(folder string) string {
+	files, _ := filepath.Glob(filepath.Join(folder, "cpu[0-9]*/cpufreq/scaling_governor")) // the pattern is sound
+	var names []string
+	for _, path := range files {
+		if text, err := os.ReadFile(path); err == nil {
+			names = append(names, strings.TrimSpace(string(text)))
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ",")
 }

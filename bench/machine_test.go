@@ -1,6 +1,30 @@
 package bench
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestGovernors(t *testing.T) {
+	folder := t.TempDir()
+	if got := governor(folder); got != "" {
+		t.Errorf("without a governor: %q", got)
+	}
+	for cpu, name := range []string{"powersave\n", "performance\n", "powersave\n"} {
+		path := filepath.Join(folder, fmt.Sprintf("cpu%d", cpu), "cpufreq")
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "scaling_governor"), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := governor(folder); got != "performance,powersave" {
+		t.Errorf("governors %q", got)
+	}
+}
 
 func TestStealIsAShare(t *testing.T) {
 	now := ReadCPUTimes()

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,7 +27,8 @@ type Report struct {
 	DupRate   float64 `json:"dup_rate"`
 
 	ValueSize   int     `json:"value_size"`
-	Outstanding int     `json:"outstanding"` // of each client
+	Load        string  `json:"load"`        // "closed" or "open" loop
+	Outstanding int     `json:"outstanding"` // of each client; of an open loop at most
 	Clients     int     `json:"clients"`
 	DurationS   float64 `json:"duration_s"`
 	Values      uint64  `json:"values"`
@@ -36,17 +38,29 @@ type Report struct {
 	Failed      uint64  `json:"failed"`     // answered as not delivered
 	Unanswered  uint64  `json:"unanswered"` // when the time to wait for answers was over
 
-	LatencyUs           Latency `json:"latency_us"`            // as measured by the closed loop
+	LatencyUs           Latency `json:"latency_us"`            // of a closed loop from the submission, of an open one from the time at which a value was due
 	LatencyCorrectedUs  Latency `json:"latency_corrected_us"`  // corrected for coordinated omission
 	CorrectedIntervalUs float64 `json:"corrected_interval_us"` // with this expected interval
 	LatencyClamped      uint64  `json:"latency_clamped"`       // answers later than a minute, counted as one minute
 
+	// Of an open loop.
+	RatePerS     float64 `json:"rate_per_s"`     // values that were due
+	Arrivals     string  `json:"arrivals"`       // "poisson" or "constant"
+	Behind       uint64  `json:"behind"`         // were due within the measurement and never submitted; then latencies are a lower bound
+	Waited       uint64  `json:"waited"`         // were due while as many as may be were unanswered, and submitted later
+	LateSubmitUs Latency `json:"late_submit_us"` // from due to submitted: waiting, and the schedule's own error
+
 	WireHops       float64 `json:"wire_hops"` // frames in a row, on the wire, from a value's submission to its reply
 	WireHopsNote   string  `json:"wire_hops_note"`
+	Wire           *Wire   `json:"wire,omitempty"`   // an echo over such ports; missing where none was measured
 	FramesPerValue float64 `json:"frames_per_value"` // sent by all nodes
 	Retries        uint64  `json:"retries"`
 	Drops          uint64  `json:"drops"`    // frames that ports or roles dropped
 	Syscalls       uint64  `json:"syscalls"` // on the hot path, of all ports
+
+	Costs *Costs `json:"costs,omitempty"` // of the measurement; missing where they were not taken: a run that lost processes, or saw only one of several
+
+	Stages []Stage `json:"stages,omitempty"` // of sampled values; missing where none were sampled. The last one is the whole way, client to client
 
 	HeartbeatMs     float64 `json:"heartbeat_ms"`
 	LeaderTimeoutMs float64 `json:"leader_timeout_ms"`
@@ -103,6 +117,11 @@ func (r *Report) TakeClients(m *Merged) {
 		r.ValuesPerS = float64(m.Values) / r.DurationS
 		r.MbitPerS = float64(m.Bytes) * 8 / 1e6 / r.DurationS
 	}
+	r.Load, r.RatePerS, r.Arrivals, r.Behind, r.Waited = "closed", m.RatePerS, m.Arrivals, m.Behind, m.Waited
+	if m.Arrivals != "" {
+		r.Load = "open"
+		r.LateSubmitUs = latencyOf(m.Late)
+	}
 	r.LatencyUs, r.LatencyCorrectedUs = latencyOf(m.Measured), latencyOf(m.Corrected)
 	r.CorrectedIntervalUs, r.LatencyClamped = microseconds(float64(m.IntervalNs)), m.Clamped
 	r.measured, r.corrected = m.Measured, m.Corrected
@@ -140,6 +159,27 @@ func WriteJSON(path string, v any) error {
 
 // WriteHgrm writes the measured latencies to a file in HdrHistogram's text format of percentiles, in microseconds, as its plotters read it.
 func (r *Report) WriteHgrm(path string) error { return writeHgrm(path, r.measured) }
+
+// WriteCSV writes them as comma-separated values, a line for each latency that there was: the percentile that it is, the value in microseconds,
+// how many had it.
+func (r *Report) WriteCSV(path string) error { return writeCSV(path, r.measured) }
+
+func writeCSV(path string, h *hdrhistogram.Histogram) error {
+	return writeWhole(path, func(w io.Writer) error {
+		b := bufio.NewWriter(w)
+		fmt.Fprintln(b, "percentile,value_us,count")
+		below := int64(0)
+		if h != nil {
+			for _, bar := range h.Distribution() {
+				if bar.Count > 0 {
+					below += bar.Count
+					fmt.Fprintf(b, "%.6f,%.3f,%d\n", 100*float64(below)/float64(h.TotalCount()), float64(bar.To)/1e3, bar.Count)
+				}
+			}
+		}
+		return b.Flush()
+	})
+}
 
 // WriteCorrectedHgrm does so for the ones that are corrected for coordinated omission.
 func (r *Report) WriteCorrectedHgrm(path string) error { return writeHgrm(path, r.corrected) }

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"math/bits"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -25,24 +24,32 @@ type SessionAcks struct {
 
 // ClientResult is what one client process measured, in a form that another process can read.
 type ClientResult struct {
-	Node         uint16        `json:"node"`
-	Size         int           `json:"value_size"`
-	Clients      int           `json:"clients"`
-	Outstanding  int           `json:"outstanding"`
-	DurationNs   int64         `json:"duration_ns"` // of the measurement: from its begin to the last answer, at least the time that was asked for
-	Submitted    uint64        `json:"submitted"`   // in the measurement
-	Values       uint64        `json:"values"`      // of those, the ones answered as delivered: all in the histogram
-	Warmup       uint64        `json:"warmup"`      // values delivered besides, not measured
-	Failed       uint64        `json:"failed"`      // answered as not delivered
-	Unanswered   uint64        `json:"unanswered"`
-	Clamped      uint64        `json:"clamped"` // answers later than a minute, counted as one minute
-	Retries      uint64        `json:"retries"`
-	Late         uint64        `json:"late"`
-	Refused      uint64        `json:"refused"`
-	Redirects    uint64        `json:"redirects"`
-	Switches     uint64        `json:"switches"`
-	IntervalNs   int64         `json:"interval_ns"` // expected from one answer to the next, on one place
-	HistogramV2  string        `json:"histogram"`   // HdrHistogram's compressed encoding, version 2, base64; nanoseconds
+	Node        uint16 `json:"node"`
+	Size        int    `json:"value_size"`
+	Clients     int    `json:"clients"`
+	Outstanding int    `json:"outstanding"`
+	DurationNs  int64  `json:"duration_ns"` // of the measurement: from its begin to the last answer, at least the time that was asked for
+	Submitted   uint64 `json:"submitted"`   // in the measurement
+	Values      uint64 `json:"values"`      // of those, the ones answered as delivered: all in the histogram
+	Warmup      uint64 `json:"warmup"`      // values delivered besides, not measured
+	Failed      uint64 `json:"failed"`      // answered as not delivered
+	Unanswered  uint64 `json:"unanswered"`
+	Clamped     uint64 `json:"clamped"` // answers later than a minute, counted as one minute
+	Retries     uint64 `json:"retries"`
+	Late        uint64 `json:"late"`
+	Refused     uint64 `json:"refused"`
+	Redirects   uint64 `json:"redirects"`
+	Switches    uint64 `json:"switches"`
+	IntervalNs  int64  `json:"interval_ns"` // expected from one answer to the next, on one place
+	HistogramV2 string `json:"histogram"`   // HdrHistogram's compressed encoding, version 2, base64; nanoseconds
+
+	// Of an open loop.
+	RatePerS      float64 `json:"rate_per_s,omitempty"` // values that were due; 0: a closed loop
+	Arrivals      string  `json:"arrivals,omitempty"`
+	Behind        uint64  `json:"behind,omitempty"`         // were due within the measurement, and never submitted
+	Waited        uint64  `json:"waited,omitempty"`         // were due while no session had room, and were submitted later
+	LateHistogram string  `json:"late_histogram,omitempty"` // from due to submitted, in the form of HistogramV2
+
 	Acknowledged []SessionAcks `json:"acknowledged"`
 }
 
@@ -86,16 +93,21 @@ func (l *Load) durationNs() int64 {
 
 // Result is what the load measured. It allocates; the loop has ended, or runs this in Inspect.
 func (l *Load) Result(node paxos.NodeID) (ClientResult, error) {
-	encoded, err := l.measured.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	encoded, err := encodeHistogram(l.measured)
 	if err != nil {
-		return ClientResult{}, fmt.Errorf("bench: the histogram of node %d cannot be encoded: %w", node, err)
+		return ClientResult{}, err
 	}
 	r := ClientResult{
 		Node: uint16(node), Size: l.cfg.Size, Clients: l.cfg.Sessions, Outstanding: l.cfg.Outstanding, DurationNs: l.durationNs(),
 		Submitted: l.submitted, Values: l.answered, Warmup: l.delivered - l.answered, Failed: l.failed, Unanswered: uint64(l.open),
-		Clamped: l.clamped, HistogramV2: string(encoded), Acknowledged: l.Acked(),
+		Clamped: l.clamped, HistogramV2: encoded, Acknowledged: l.Acked(),
 	}
-	if l.answered > 0 {
+	if l.arrivals != nil {
+		if err := l.arrivals.result(&r); err != nil {
+			return ClientResult{}, err
+		}
+		r.Behind = l.behind()
+	} else if l.answered > 0 {
 		r.IntervalNs = int64(float64(r.DurationNs) * float64(l.cfg.Sessions*l.cfg.Outstanding) / float64(l.answered))
 	}
 	if l.client != nil {
@@ -118,6 +130,11 @@ type Merged struct {
 	Retries      uint64
 	Bytes        uint64 // of the values
 	IntervalNs   int64  // expected on one place; the mean over clients, by values
+	RatePerS     float64
+	Arrivals     string // "" where no loop is open
+	Behind       uint64
+	Waited       uint64
+	Late         *hdrhistogram.Histogram
 	Measured     *hdrhistogram.Histogram
 	Corrected    *hdrhistogram.Histogram
 	Acknowledged []SessionAcks
@@ -125,18 +142,22 @@ type Merged struct {
 
 // Merge joins results. Each client's histogram is corrected by its own interval.
 func Merge(results []ClientResult) (Merged, error) {
-	m := Merged{Measured: newHistogram(), Corrected: newHistogram()}
+	m := Merged{Measured: newHistogram(), Corrected: newHistogram(), Late: newHistogram()}
 	weighted := 0.0
 	for i := range results {
 		r := &results[i]
-		h, err := hdrhistogram.Decode([]byte(r.HistogramV2))
+		h, err := mergeEncoded(m.Measured, r.HistogramV2, r.Node)
 		if err != nil {
-			return Merged{}, fmt.Errorf("bench: the histogram in the result of client node %d cannot be read: %w", r.Node, err)
-		}
-		if m.Measured.Merge(h) > 0 {
-			return Merged{}, fmt.Errorf("bench: the histogram in the result of client node %d has values over %d s", r.Node, int64(highestNs)/1e9)
+			return Merged{}, err
 		}
 		correct(m.Corrected, h, r.IntervalNs)
+		if r.Arrivals != "" {
+			if _, err := mergeEncoded(m.Late, r.LateHistogram, r.Node); err != nil {
+				return Merged{}, err
+			}
+			m.Arrivals, m.RatePerS = r.Arrivals, m.RatePerS+r.RatePerS
+			m.Behind, m.Waited = m.Behind+r.Behind, m.Waited+r.Waited
+		}
 		if i == 0 {
 			m.Size, m.Outstanding = r.Size, r.Outstanding
 		}

@@ -33,15 +33,21 @@ type Scenario struct {
 	Points  []Point  `json:"points,omitempty"`
 	Micro   []Micro  `json:"micro,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
+
+	Failovers []FailoverPoint `json:"failovers,omitempty"`
 }
 
 // Point is one configuration and its runs, which were made in turn with those of the scenario's other points: A B A B.
 type Point struct {
+	Name   string `json:"name"`   // short, of its own within the scenario: "afxdp-packed"; names its files
 	Series string `json:"series"` // what a plot calls the line that it is on: "AF_XDP", "kernel UDP", "memory", "etcd/raft"
 	Config Config `json:"config"`
 	Runs   []Run  `json:"runs"`
 	Unlike string `json:"unlike,omitempty"` // for a peer: what is unlike our own set-up
 	Failed string `json:"failed,omitempty"` // why there are no runs, or fewer
+
+	Cores   []CoreUse   `json:"cores,omitempty"`   // which loop ran where, as in the last run
+	Sockets []SocketUse `json:"sockets,omitempty"` // what each port really got, as in the last run
 }
 
 // Config is what was asked for, and what the sockets really got.
@@ -63,6 +69,8 @@ type Config struct {
 	ValueSize   int     `json:"value_size"`
 	RatePerS    float64 `json:"rate_per_s"` // open loop: values a second that were due; 0 for a closed loop
 	Arrivals    string  `json:"arrivals"`   // open loop: "poisson" or "constant"
+	WireHops    float64 `json:"wire_hops"`  // frames in a row, on the wire, from a value's submission to its reply
+	Driver      string  `json:"driver"`     // of the interfaces: "veth" in a lab, "loopback" outside; "" where there are none
 }
 
 // Run is one measured run. Latencies are microseconds: of an open loop from the time at which a value was due.
@@ -115,6 +123,25 @@ type Wire struct {
 	EchoPerS   float64 `json:"echo_per_s"`  // frames a second that came back with as many under way as the run had outstanding
 	FloorUs    float64 `json:"floor_us"`    // Hops × HopUs
 	RatioFloor float64 `json:"ratio_floor"` // the median latency over FloorUs
+}
+
+// FailoverPoint is one configuration whose leaders were killed one after the other under load.
+type FailoverPoint struct {
+	Name            string        `json:"name"`
+	Series          string        `json:"series"`
+	Config          Config        `json:"config"`
+	Failed          string        `json:"failed,omitempty"` // why nothing was measured
+	HeartbeatMs     float64       `json:"heartbeat_ms"`
+	LeaderTimeoutMs float64       `json:"leader_timeout_ms"`
+	Kills           int           `json:"kills"`
+	LeadsMs         FailoverTimes `json:"leads_ms"`  // from the signal until another proposer leads
+	ValueMs         FailoverTimes `json:"value_ms"`  // to the next delivered value
+	OutageMs        FailoverTimes `json:"outage_ms"` // to the end of the longest time without an answer
+	Failovers       []Failover    `json:"failovers,omitempty"`
+	HistogramV2     string        `json:"histogram"` // of the times to the next delivered value, as in ClientResult
+	Values          uint64        `json:"values"`
+	StealPercent    float64       `json:"steal_percent"`
+	Problems        []string      `json:"problems,omitempty"`
 }
 
 // Micro is one Go benchmark.

@@ -18,6 +18,10 @@ func (r *Report) Text(w io.Writer) error {
 	r.failovers(&b)
 	r.latencies(&b)
 	plot(&b, "measured", r.measured)
+	stagesText(&b, r.Stages)
+	if r.Costs != nil {
+		r.Costs.text(&b)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -31,8 +35,13 @@ func (r *Report) conditions(b *strings.Builder) {
 		transport += " over " + r.Link
 	}
 	list(b, transport, named("layout", r.Layout), named("batch", r.Batch), named("idle", r.Idle))
-	list(b, count(r.Acceptors, "acceptor"), count(r.Proposers, "proposer"), count(len(r.Learners), "learner"),
-		fmt.Sprintf("%s x %d outstanding, %d-byte values", count(r.Clients, "client"), r.Outstanding, r.ValueSize))
+	list(b, count(r.Acceptors, "acceptor"), count(r.Proposers, "proposer"), count(len(r.Learners), "learner"))
+	if r.Load == "open" {
+		list(b, fmt.Sprintf("open loop: %s values/s due, %s", grouped(r.RatePerS), r.Arrivals))
+		list(b, fmt.Sprintf("%s x %d in flight at most, %d-byte values", count(r.Clients, "client"), r.Outstanding, r.ValueSize))
+	} else {
+		list(b, fmt.Sprintf("closed loop: %s x %d outstanding, %d-byte values", count(r.Clients, "client"), r.Outstanding, r.ValueSize))
+	}
 	if r.DropRate > 0 || r.DupRate > 0 {
 		list(b, fmt.Sprintf("the switch drops %g %% and duplicates %g %% of the frames", 100*r.DropRate, 100*r.DupRate))
 	}
@@ -105,6 +114,10 @@ func (r *Report) amounts(b *strings.Builder) {
 	fmt.Fprintf(b, "throughput %14s   values/s, %.1f Mbit/s of values\n", grouped(r.ValuesPerS), r.MbitPerS)
 	fmt.Fprintf(b, "instances  %14s   %.2f frames a value\n", grouped(float64(r.Instances)), r.FramesPerValue)
 	b.WriteString(strings.TrimRight(fmt.Sprintf("wire hops  %14g   %s", r.WireHops, r.WireHopsNote), " ") + "\n")
+	if w := r.Wire; w != nil {
+		fmt.Fprintf(b, "floor      %14s   µs: %g hops of an echo at %s µs; the median is %.2f x\n", hundredths(w.FloorUs), w.Hops, decimals(w.HopUs), w.RatioFloor)
+		fmt.Fprintf(b, "echo       %14s   frames/s of the echo with as many under way\n", grouped(w.EchoPerS))
+	}
 	fmt.Fprintf(b, "retries    %14s   %s drops, %s system calls\n",
 		grouped(float64(r.Retries)), grouped(float64(r.Drops)), grouped(float64(r.Syscalls)))
 	if r.Failed > 0 || r.Unanswered > 0 {
@@ -114,8 +127,11 @@ func (r *Report) amounts(b *strings.Builder) {
 }
 
 func (r *Report) latencies(b *strings.Builder) {
-	m, c := &r.LatencyUs, &r.LatencyCorrectedUs
-	fmt.Fprintf(b, "latency (µs) %14s %14s\n", "measured", "corrected*")
+	m, c, second := &r.LatencyUs, &r.LatencyCorrectedUs, "corrected*"
+	if r.Load == "open" {
+		c, second = &r.LateSubmitUs, "late submit*"
+	}
+	fmt.Fprintf(b, "latency (µs) %14s %14s\n", "measured", second)
 	for _, row := range []struct {
 		name    string
 		m, c    float64
@@ -130,12 +146,29 @@ func (r *Report) latencies(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "  %-10s %14s %14s%s\n", row.name, hundredths(row.m), hundredths(row.c), few)
 	}
-	fmt.Fprintf(b, "* for coordinated omission, with one answer expected every %s µs\n", decimals(r.CorrectedIntervalUs))
-	b.WriteString("  on each outstanding place; measured: what this closed loop saw\n")
+	if r.Load == "open" {
+		r.openLoop(b)
+	} else {
+		fmt.Fprintf(b, "* for coordinated omission, with one answer expected every %s µs\n", decimals(r.CorrectedIntervalUs))
+		b.WriteString("  on each outstanding place; measured: what this closed loop saw\n")
+	}
 	if r.LatencyClamped > 0 {
 		fmt.Fprintf(b, "  %d answers came later than a minute and count as one minute\n", r.LatencyClamped)
 	}
 	b.WriteByte('\n')
+}
+
+// openLoop says what the columns of an open loop are, and whether they are all of the truth.
+func (r *Report) openLoop(b *strings.Builder) {
+	b.WriteString("measured: from the time at which a value was due, whatever kept it waiting\n")
+	b.WriteString("* of that, until it was submitted: how exact the schedule was, and waiting\n")
+	if r.Waited > 0 {
+		fmt.Fprintf(b, "  %s values waited, for as many as may be were unanswered\n", grouped(float64(r.Waited)))
+	}
+	if r.Behind > 0 {
+		fmt.Fprintf(b, "  %s values were due and never submitted: the cluster did not take\n", grouped(float64(r.Behind)))
+		fmt.Fprintf(b, "  %s values/s, and these latencies are a lower bound\n", grouped(r.RatePerS))
+	}
 }
 
 // plotRows bounds the rows of a plot, and plotWidth the bar.

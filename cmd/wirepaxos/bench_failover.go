@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
 	"wirepaxos/dataplane"
@@ -40,7 +41,6 @@ const benchLeaderTimeout = 6 * time.Millisecond
 
 func newBenchFailover() *cobra.Command {
 	var o failoverFlags
-	d := &o.demo
 	c := &cobra.Command{
 		Use:   "failover",
 		Short: "Kill the leader with -9 again and again: how long until values go on",
@@ -57,7 +57,12 @@ It ends with the histogram and the check of the demo: nothing lost, doubled or r
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
-	f := c.Flags()
+	o.add(c.Flags())
+	return c
+}
+
+func (o *failoverFlags) add(f *pflag.FlagSet) {
+	d := &o.demo
 	d.flags = f
 	f.IntVar(&o.kills, "kills", 30, "how often the leader is killed")
 	f.StringVar(&d.transport, "transport", "afxdp", "afxdp or udp")
@@ -76,7 +81,6 @@ It ends with the histogram and the check of the demo: nothing lost, doubled or r
 	d.timing.leaderTimeout = benchLeaderTimeout
 	d.timing.add(f)
 	f.BoolVar(&d.verbose, "verbose", false, "show what every process tells")
-	return c
 }
 
 // check refuses what cannot be measured.
@@ -100,12 +104,11 @@ func (o *failoverFlags) check() error {
 	return d.check()
 }
 
-func (o *failoverFlags) run(c *cobra.Command) (err error) {
+func (o *failoverFlags) run(c *cobra.Command) error {
 	d := &o.demo
 	if err := o.check(); err != nil {
 		return err
 	}
-	o.cpu = bench.ReadCPUTimes()
 	unsupported := netlab.Supported()
 	if d.transport == "afxdp" && unsupported != nil {
 		return fmt.Errorf("--transport afxdp: %w; --transport udp needs no privileges", unsupported)
@@ -116,35 +119,49 @@ func (o *failoverFlags) run(c *cobra.Command) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	where, loopback := "a lab of network namespaces", uint16(0)
+	where := "a lab of network namespaces"
 	if unsupported != nil {
-		where, loopback = "on 127.0.0.1, without a lab", loopbackPort
+		where = "on 127.0.0.1, without a lab"
 	}
 	d.shape(p, where)
 	t := &p.file.Timing
 	fmt.Printf("%d client(s) with %d outstanding value(s) of %d bytes; heartbeat %v, leader timeout %v, client retry %v; the leader is killed %d times.\n",
 		d.clients, d.outstanding, d.size, t.Heartbeat, t.LeaderTimeout, t.ClientRetry, o.kills)
-	r, err := build(ctx, p, fmt.Sprintf("bench%d", os.Getpid()), netlab.Faults{}, loopback)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.end()) }()
-	r.verbose = d.verbose
-	if err := r.start(append(d.words(), "--linger")); err != nil {
-		return err
-	}
-	if err := r.ready(ctx); err != nil {
-		return err
-	}
-	in, err := o.measure(ctx, r)
+	in, err := o.perform(ctx, p, unsupported == nil, func(n int, e *bench.Failover) {
+		fmt.Printf("%4d of %d %s\n", n, o.kills, sentence(e))
+	})
 	if err != nil {
 		return err
 	}
 	return o.tell(in)
 }
 
+// perform runs the cluster and kills its leaders, in a lab or on the loopback address. It tells each failover.
+func (o *failoverFlags) perform(ctx context.Context, p *plan, lab bool, tell func(n int, e *bench.Failover)) (in *outcome, err error) {
+	loopback := uint16(0)
+	if !lab {
+		if loopback, err = loopbackPorts(len(p.procs), 0); err != nil {
+			return nil, err
+		}
+	}
+	o.cpu = bench.ReadCPUTimes()
+	r, err := build(ctx, p, fmt.Sprintf("bench%d", os.Getpid()), netlab.Faults{}, loopback)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.end()) }()
+	r.verbose = o.demo.verbose
+	if err := r.start(append(o.demo.words(), "--linger")); err != nil {
+		return nil, err
+	}
+	if err := r.ready(ctx); err != nil {
+		return nil, err
+	}
+	return o.measure(ctx, r, tell)
+}
+
 // measure kills leaders, ends the load and collects what everyone counted.
-func (o *failoverFlags) measure(ctx context.Context, r *running) (*outcome, error) {
+func (o *failoverFlags) measure(ctx context.Context, r *running, tell func(n int, e *bench.Failover)) (*outcome, error) {
 	f := newFailovers(r, dataplane.Now(), outageWindow)
 	for n := range o.kills {
 		calm := calmLeast + rand.N(calmMost-calmLeast)
@@ -157,7 +174,7 @@ func (o *failoverFlags) measure(ctx context.Context, r *running) (*outcome, erro
 		if err != nil {
 			return nil, err
 		}
-		fmt.Printf("%4d of %d %s\n", n+1, o.kills, sentence(e))
+		tell(n+1, e)
 	}
 	var stopped bool
 	if err := node.Ask(f.client.socket, "stop", &stopped); err != nil {

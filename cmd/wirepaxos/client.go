@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,67 +17,6 @@ import (
 	"wirepaxos/paxos/node"
 )
 
-// loadFlags are the flags of whoever loads a cluster.
-type loadFlags struct {
-	size, outstanding, clients int
-	duration, warmup           time.Duration
-	values                     uint64
-	json, hgrm                 string
-	flags                      *pflag.FlagSet
-}
-
-func (o *loadFlags) add(flags *pflag.FlagSet) {
-	o.flags = flags
-	flags.IntVarP(&o.size, "size", "v", 64, "bytes of a value, 1 to what fits a frame or to max_value of the cluster file")
-	flags.IntVarP(&o.outstanding, "outstanding", "o", 1, "values in flight at once, of each client")
-	flags.IntVarP(&o.clients, "clients", "n", 1, "clients, each a session of its own")
-	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long to measure")
-	flags.DurationVar(&o.warmup, "warmup", time.Second, "how long to run before that")
-	flags.Uint64Var(&o.values, "values", 0, "end after so many values; without --duration that is the only end")
-	flags.StringVar(&o.json, "json", "", "write the result to this file, as one JSON object")
-	flags.StringVar(&o.hgrm, "hgrm", "", "write the latency histogram to this file, in HdrHistogram's percentile format")
-}
-
-// check refuses what no cluster could run.
-func (o *loadFlags) check() error {
-	switch {
-	case o.size < 1:
-		return fmt.Errorf("--size %d: a value has at least 1 byte", o.size)
-	case o.size > paxos.MaxValueBytes:
-		return fmt.Errorf("--size %d: a value has at most %d bytes, and that only where max_value of the cluster file says so", o.size, paxos.MaxValueBytes)
-	case o.outstanding < 1 || o.outstanding > paxos.SessionSpan:
-		return fmt.Errorf("--outstanding %d: want 1 to %d; for more in flight use more --clients", o.outstanding, paxos.SessionSpan)
-	case o.clients < 1 || o.clients > paxos.MaxSessions:
-		return fmt.Errorf("--clients %d: want 1 to %d", o.clients, paxos.MaxSessions)
-	case o.duration < 0 || o.warmup < 0 || o.duration == 0 && o.values == 0:
-		return fmt.Errorf("--duration %v, --warmup %v: want positive times", o.duration, o.warmup)
-	}
-	return nil
-}
-
-func (o *loadFlags) load() (*bench.Load, error) {
-	duration := o.duration
-	if o.values > 0 && !o.flags.Changed("duration") {
-		duration = 0
-	}
-	return bench.NewLoad(bench.LoadConfig{
-		Sessions: o.clients, Outstanding: o.outstanding, Size: o.size, Values: o.values,
-		DurationNs: int64(duration), WarmupNs: int64(o.warmup),
-	})
-}
-
-// words are the flags for another process.
-func (o *loadFlags) words() []string {
-	w := []string{
-		"--size", fmt.Sprint(o.size), "--outstanding", fmt.Sprint(o.outstanding), "--clients", fmt.Sprint(o.clients), "--warmup", o.warmup.String(),
-		"--values", fmt.Sprint(o.values),
-	}
-	if o.values == 0 || o.flags.Changed("duration") {
-		w = append(w, "--duration", o.duration.String())
-	}
-	return w
-}
-
 func newClient() *cobra.Command {
 	var o nodeFlags
 	var l loadFlags
@@ -90,13 +28,18 @@ func newClient() *cobra.Command {
 sessions of --outstanding values each. Every second it prints a line; at the end the histogram, as measured and corrected for coordinated
 omission. A value without an answer is sent again and still delivered once.
 
+With --rate it is an open loop: values are due at times of their own, and each one's latency counts from then, also while --outstanding of
+each session are unanswered and it has to wait. A value is submitted in the first cycle of the loop from its time on: only a loop that spins on a
+core of its own is exact to a cycle; one that sleeps (--idle block, backoff) wakes later. How late values were submitted is in the report.
+
 Proposers, acceptors and learners may run in the same process, on the same loop: --id 6,4,5 runs nodes 4 and 5 beside client 6, where the
 cluster file has them on one endpoint.
 
 With --session-file the sessions outlive the run: the next one with the same file goes on where this one ended, also if it was killed, and
 whoever else still has them is shut out.`,
-		Example: "  wirepaxos client --id 6 --outstanding 64 --duration 10s --json result.json",
-		Args:    cobra.NoArgs,
+		Example: `  wirepaxos client --id 6 --outstanding 64 --duration 10s --json result.json
+  wirepaxos client --id 6 --rate 200000 --duration 30s --csv latency.csv`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := l.check(); err != nil {
 				return err
@@ -163,7 +106,7 @@ func runClient(o *nodeFlags, l *loadFlags, c *clientFlags) error {
 	if err != nil {
 		return err
 	}
-	load, err := l.load()
+	load, err := l.load(uint64(ids[0]))
 	if err != nil {
 		return err
 	}
@@ -173,9 +116,10 @@ func runClient(o *nodeFlags, l *loadFlags, c *clientFlags) error {
 		return err
 	}
 	defer p.Close()
-	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), linger: c.linger, sessions: file, cpu: bench.ReadCPUTimes()}
+	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), quiet: !l.progress, linger: c.linger, sessions: file, cpu: bench.ReadCPUTimes()}
 	answers := map[string]node.Answer{
 		"finished": node.NoWords(func() (any, error) { return w.finished(), nil }),
+		"phase":    node.NoWords(func() (any, error) { return w.phase() }),
 		"result":   node.NoWords(func() (any, error) { return w.result() }),
 		"stalls":   node.NoWords(func() (any, error) { return w.stalls(), nil }),
 		"stop":     node.NoWords(func() (any, error) { return w.stop(), nil }),
@@ -204,6 +148,7 @@ type watch struct {
 	load   *bench.Load
 	id     paxos.NodeID
 	linger bool
+	quiet  bool           // no line a second
 	cpu    bench.CPUTimes // when it began
 
 	sessions *sessionFile // nil: they end with the run
@@ -211,33 +156,39 @@ type watch struct {
 
 // run runs the loop until the load is finished, or a signal ends it, with a line a second.
 func (w *watch) run() error {
-	progress := bench.NewProgress(w.load, dataplane.Now())
+	var progress *bench.Progress
+	var lines <-chan time.Time // none come where it is nil
+	if !w.quiet {
+		second := time.NewTicker(time.Second)
+		defer second.Stop()
+		progress, lines = bench.NewProgress(w.load, dataplane.Now()), second.C
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- w.p.Run() }()
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	finished := false
+	var seen uint64 // of the load's events: where there is no new one, nothing holds the loop up
 	for n := 1; ; {
 		select {
 		case err := <-ended:
 			return errors.Join(err, w.keep())
 		case <-poll.C:
+			events := w.load.Events()
+			if events == seen {
+				continue
+			}
 			if err := w.keep(); err != nil {
 				w.p.Stop()
 				return errors.Join(err, <-ended)
 			}
-			if finished {
-				continue
-			}
 			if err := w.p.Loop().Inspect(func() { finished = w.load.Finished() }); err != nil {
 				continue // it is ending
 			}
-			if finished && !w.linger {
+			if seen = events; finished && !w.linger {
 				w.p.Stop()
 			}
-		case <-second.C:
+		case <-lines:
 			if finished {
 				continue
 			}
@@ -296,6 +247,12 @@ func (w *watch) finished() (over bool) {
 	return over
 }
 
+// phase is where the load is.
+func (w *watch) phase() (p bench.Phase, err error) {
+	w.p.Inspect(func() { p = w.load.Phase() })
+	return p, nil
+}
+
 // result is what the client measured so far. It holds the loop up: for the end of a run.
 func (w *watch) result() (r bench.ClientResult, err error) {
 	w.p.Inspect(func() { r, err = w.load.Result(w.id) })
@@ -338,49 +295,4 @@ func (w *watch) report(f *cluster.File, l *loadFlags, t tallies, layout string) 
 		r.Notes = []string{"the learners are in other processes; compare them with `wirepaxos status`, each tells its count and hash"}
 	}
 	return l.finish(r)
-}
-
-// finish prints a report and writes the files that were asked for. The error says if the check did not hold.
-func (o *loadFlags) finish(r *bench.Report) error {
-	fmt.Println()
-	if err := r.Text(os.Stdout); err != nil {
-		return err
-	}
-	tellCheck(r)
-	if o.hgrm != "" {
-		if err := r.WriteHgrm(o.hgrm); err != nil {
-			return err
-		}
-	}
-	if o.json != "" {
-		if err := r.WriteJSON(o.json); err != nil {
-			return err
-		}
-	}
-	return holds(r)
-}
-
-// holds is an error if the check did not hold.
-func holds(r *bench.Report) error {
-	switch {
-	case len(r.Problems) > 0 || !r.Equal:
-		return failed("the check at the end did not hold: %v", r.Problems)
-	case r.Values == 0:
-		return failed("no value was delivered: is the cluster running, with a quorum of acceptors that vote?")
-	}
-	return nil
-}
-
-// tellCheck says what the check at the end found.
-func tellCheck(r *bench.Report) {
-	fmt.Println()
-	for _, l := range r.Learners {
-		fmt.Printf("learner %d delivered %d values, hash %v\n", l.ID, l.Delivered, l.Hash)
-	}
-	if len(r.Learners) == 0 {
-		fmt.Printf("check   not made here: %s\n", strings.Join(r.Notes, "; "))
-		return
-	}
-	v := bench.Verdict{Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Equal: r.Equal, Problems: r.Problems, Notes: r.Notes}
-	fmt.Printf("check   %s", v.String())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
 	"wirepaxos/dataplane"
@@ -27,7 +29,9 @@ type demoFlags struct {
 	transport, link, layout, batch, idle string
 	acceptors, proposers, learners       int
 	drop, dup                            float64
-	verbose                              bool
+	verbose, floor                       bool
+	stages                               uint           // one value in so many is followed
+	echo                                 *echoOutcome   // of --floor
 	cpu                                  bench.CPUTimes // when the demo began
 }
 
@@ -46,6 +50,8 @@ process of its own. The report has how long values did not go on each time.
 Without root or AF_XDP it runs the same cluster in one process over memory, and says so; where leaders are killed, as processes over UDP on
 127.0.0.1. Exit status 0 only if the check holds.`,
 		Example: `  wirepaxos demo --outstanding 256
+  wirepaxos demo --rate 100000 --csv latency.csv
+  wirepaxos demo --floor --stages 100
   wirepaxos demo --transport udp
   wirepaxos demo --layout process-per-role --acceptors 5 --learners 3 --drop 0.05 --dup 0.05
   wirepaxos demo --proposers 3 --kill-leader-every 1s --drop 0.05 --duration 20s`,
@@ -54,7 +60,11 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 			return o.run(c)
 		},
 	}
-	f := c.Flags()
+	o.add(c.Flags())
+	return c
+}
+
+func (o *demoFlags) add(f *pflag.FlagSet) {
 	o.loadFlags.add(f)
 	f.StringVar(&o.transport, "transport", "", "afxdp, udp or mem (default: afxdp where it works, else mem)")
 	f.StringVar(&o.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
@@ -69,8 +79,9 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 	f.DurationVar(&o.kill, "kill-leader-every", 0, "kill the leader's process with -9 this often, and start it again")
 	f.DurationVar(&o.pause, "pause-leader-every", 0, "stop the leader's process for a while this often (SIGSTOP, SIGCONT)")
 	o.timing.add(f)
+	f.BoolVar(&o.floor, "floor", false, "first measure an echo of frames as long, over such ports, and hold the median latency against it")
+	f.UintVar(&o.stages, "stages", 0, "follow one value in so many from role to role, and tell where its time goes; 0: none")
 	f.BoolVar(&o.verbose, "verbose", false, "show what every process tells")
-	return c
 }
 
 // check refuses what cannot be run, before anything is set up.
@@ -92,15 +103,11 @@ func (o *demoFlags) check() error {
 	if o.timing.leaderTimeout <= 0 || o.timing.heartbeat <= 0 {
 		return fmt.Errorf("--leader-timeout %v, --heartbeat %v: want positive times", o.timing.leaderTimeout, o.timing.heartbeat)
 	}
-	switch o.transport {
-	case "", "afxdp", "udp", "mem":
-	default:
-		return fmt.Errorf("--transport %s does not exist: afxdp, udp or mem", o.transport)
+	if err := checkNetwork(cmp.Or(o.transport, "afxdp"), o.link); err != nil {
+		return err
 	}
-	switch o.link {
-	case "ethernet", "udp4":
-	default:
-		return fmt.Errorf("--link %s does not exist: ethernet or udp4", o.link)
+	if o.floor && o.layout == layoutSharedNIC {
+		return fmt.Errorf("--floor: processes of --layout %s also talk through memory of the host, which is no such port: leave it out", o.layout)
 	}
 	if o.transport == "mem" && (o.drop > 0 || o.dup > 0) {
 		return fmt.Errorf("--drop and --dup are the switch's, and memory has none: use --transport afxdp or udp")
@@ -132,19 +139,28 @@ func (o *demoFlags) run(c *cobra.Command) error {
 	if (o.drop > 0 || o.dup > 0) && unsupported != nil {
 		return fmt.Errorf("--drop and --dup need the lab's switch: %w", unsupported)
 	}
-	p, err := newPlan(o.planConfig(transport))
+	p, err := o.planned(transport)
 	if err != nil {
 		return err
 	}
-	if o.size > paxos.MaxValue(node.MTU(p.file)) {
-		p.file.MaxValue = int64(o.size)
-	}
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := o.measureFloor(ctx, p, unsupported == nil); err != nil {
+		return err
+	}
 	if transport == cluster.TransportMem {
 		return o.runMem(ctx, p)
 	}
 	return o.runProcesses(ctx, p, unsupported == nil)
+}
+
+// planned is the plan of the flags, with room for the values that they ask for.
+func (o *demoFlags) planned(transport cluster.Transport) (*plan, error) {
+	p, err := newPlan(o.planConfig(transport))
+	if err == nil && o.size > paxos.MaxValue(node.MTU(p.file)) {
+		p.file.MaxValue = int64(o.size)
+	}
+	return p, err
 }
 
 // planConfig is what the flags ask for.
@@ -158,8 +174,11 @@ func (o *demoFlags) planConfig(transport cluster.Transport) planConfig {
 // opening says what is about to run.
 func (o *demoFlags) opening(p *plan, where string) {
 	o.shape(p, where)
-	fmt.Printf("%d client(s) with %d outstanding value(s) of %d bytes, for %v after %v to warm up.\n", o.clients, o.outstanding, o.size,
-		o.duration, o.warmup)
+	load := fmt.Sprintf("%d outstanding value(s) of %d bytes", o.outstanding, o.size)
+	if o.open() {
+		load = fmt.Sprintf("%.0f values/s of %d bytes due (%s), at most %d each in flight", o.rate, o.size, o.arrivals, o.outstanding)
+	}
+	fmt.Printf("%d client(s) with %s, for %v after %v to warm up.\n", o.clients, load, o.duration, o.warmup)
 }
 
 // shape says what runs where.
@@ -183,7 +202,7 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	if err != nil {
 		return err
 	}
-	r.verbose, r.output = o.verbose, os.Stdout
+	r.verbose, r.output, r.stages = o.verbose, os.Stdout, o.stages
 	defer func() { err = errors.Join(err, r.end()) }()
 	began := dataplane.Now()
 	if err := r.start(append(o.words(), "--linger")); err != nil {
@@ -214,12 +233,27 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	return o.tell(in)
 }
 
+// measureFloor measures the echo, if that is wanted.
+func (o *demoFlags) measureFloor(ctx context.Context, p *plan, lab bool) (err error) {
+	if !o.floor {
+		return nil
+	}
+	fmt.Printf("First an echo of such frames, for %v.\n", floorTime)
+	c := echoTime(floorTime)
+	c.Size, c.UnderWay = acceptBytes(o.size), min(o.clients*o.outstanding, bench.MaxUnderWay)
+	o.echo, err = measureEcho(ctx, p, c, lab)
+	return err
+}
+
 // tell reports, with a hint at what to try next.
 func (o *demoFlags) tell(in *outcome) error {
 	in.cpu = o.cpu
 	report, err := in.report()
 	if err != nil {
 		return err
+	}
+	if o.echo != nil {
+		report.Wire = bench.NewWire(in.plan.portHops(), &o.echo.EchoResult, report.LatencyUs.P50)
 	}
 	if err := o.finish(report); err != nil {
 		return err

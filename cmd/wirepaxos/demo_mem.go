@@ -19,6 +19,7 @@ import (
 type memRun struct {
 	procs   []*node.Process
 	tallies []tallies // of each process
+	notes   []stageNotes
 	load    *bench.Load
 	client  *node.Process
 	running sync.WaitGroup
@@ -26,21 +27,35 @@ type memRun struct {
 
 // runMem runs the cluster of a plan in this process.
 func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
-	if err := p.address(nil); err != nil {
-		return err
-	}
-	o.opening(p, "one process")
-	dir, err := os.MkdirTemp("", "wirepaxos-demo-")
+	in, err := o.measureMem(ctx, p, func() error {
+		o.opening(p, "one process")
+		return nil
+	})
 	if err != nil {
 		return err
+	}
+	return o.tell(in)
+}
+
+// measureMem runs the cluster and its load, and gathers what came of it. Once everything is there it calls begin, and only then runs the loops.
+func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error) (*outcome, error) {
+	if err := p.address(nil); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "wirepaxos-demo-")
+	if err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	m := &memRun{}
 	defer m.end()
 	if err := m.open(o, p, dir); err != nil {
-		return err
+		return nil, err
 	}
-	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), linger: true}
+	if err := begin(); err != nil {
+		return nil, err
+	}
+	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), quiet: !o.progress, linger: true}
 	for _, q := range m.procs {
 		if q == m.client {
 			continue
@@ -57,15 +72,18 @@ func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
 	go func() { finished <- w.run() }()
 	in, err := m.await(ctx, w, finished)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in.file, in.layout, in.plan = p.file, p.layout, p
-	return o.tell(in)
+	if o.stages > 0 {
+		in.stages = m.stages(p)
+	}
+	return in, nil
 }
 
 // open makes the rings and the processes.
 func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
-	if m.load, err = o.load(); err != nil {
+	if m.load, err = o.load(uint64(p.client)); err != nil {
 		return err
 	}
 	links, err := ringAll(p)
@@ -81,7 +99,11 @@ func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
 		if err != nil {
 			return err
 		}
-		s.Deliver = own.deliver()
+		notes, err := newStageNotes(o.stages)
+		if err != nil {
+			return err
+		}
+		s.Deliver, s.Observe = own.deliver(), notes.observe()
 		hasClient := false
 		for _, id := range q.nodes {
 			hasClient = hasClient || id == p.client
@@ -94,7 +116,7 @@ func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
 			return err
 		}
 		m.procs = append(m.procs, process)
-		m.tallies = append(m.tallies, own)
+		m.tallies, m.notes = append(m.tallies, own), append(m.notes, notes)
 		if hasClient {
 			m.client = process
 		}
@@ -127,6 +149,23 @@ func ringAll(p *plan) ([]map[string]dataplane.Port, error) {
 
 // await waits for the load and the learners, and gathers what everyone counted.
 func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outcome, error) {
+	meter := &costMeter{phase: w.phase, usages: m.usages, watch: func(ctx context.Context) error {
+		select {
+		case err := <-ended:
+			return errors.Join(failed("the client's loop has ended early"), err)
+		default:
+		}
+		if ctx.Err() != nil {
+			m.client.Stop()
+			<-ended
+			return failed("interrupted")
+		}
+		return nil
+	}}
+	costs, err := meter.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for !w.finished() {
 		select {
 		case err := <-ended:
@@ -142,7 +181,7 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 	if err != nil {
 		return nil, err
 	}
-	in := &outcome{results: []bench.ClientResult{result}, tallies: map[paxos.NodeID]bench.TallyReport{}}
+	in := &outcome{costs: costs, results: []bench.ClientResult{result}, tallies: map[paxos.NodeID]bench.TallyReport{}}
 	for range int(settleBound / settlePause) {
 		in.statuses = in.statuses[:0]
 		for _, p := range m.procs {
@@ -168,6 +207,27 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 	}
 	m.client.Stop()
 	return in, <-ended
+}
+
+// stages joins the notes of all loops.
+func (m *memRun) stages(p *plan) []bench.Stage {
+	var all []bench.StageNote
+	for i, q := range m.procs {
+		all = append(all, m.notes[i].read(q)...)
+	}
+	return p.stagesOf(all, m.load.Phase()) // its loop has ended
+}
+
+// usages reads all loops; they are of one process.
+func (m *memRun) usages() (all []*node.Usage, err error) {
+	for _, p := range m.procs {
+		u, err := p.Usage()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
 }
 
 // end stops the loops and releases everything.

@@ -188,12 +188,51 @@ func (r *demoRun) checkLearners(t *testing.T, raw map[string]any) {
 	}
 }
 
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
+// An open loop says so, and how exact it was; its latencies are from when values were due. Every file that was asked for is there.
+func TestDemoOpenLoop(t *testing.T) {
+	out := t.TempDir()
+	path, csv := filepath.Join(out, "r.json"), filepath.Join(out, "r.csv")
+	status, stdout, stderr := runProgram(t, "demo", "--transport", "mem", "--rate", "20000", "--arrivals", "constant", "--clients", "2",
+		"--duration", "1s", "--warmup", "200ms", "--progress=false", "--json", path, "--csv", csv)
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
 	}
-	return v
+	for _, want := range []string{"2 client(s) with 20000 values/s", "open loop: 20,000 values/s due, constant", "2 clients x 1024 in flight at most", "late submit"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q is missing in:\n%s", want, stdout)
+		}
+	}
+	if strings.Contains(stdout, "   1 s ") {
+		t.Errorf("there is a line a second:\n%s", stdout)
+	}
+	r := bench.Report{}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Load != "open" || r.RatePerS != 20000 || r.Arrivals != "constant" || r.Values+r.Behind < 19_999 || r.Values+r.Behind > 20_001 || r.LateSubmitUs.Max == 0 {
+		t.Errorf("load %q, %g values/s %s, %d values, %d behind, late %+v", r.Load, r.RatePerS, r.Arrivals, r.Values, r.Behind, r.LateSubmitUs)
+	}
+	total := uint64(0)
+	text, err = os.ReadFile(csv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for _, line := range lines[1:] {
+		var percentile, value float64
+		var count uint64
+		if _, err := fmt.Sscanf(line, "%g,%g,%d", &percentile, &value, &count); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		total += count
+	}
+	if last := lines[len(lines)-1]; lines[0] != "percentile,value_us,count" || total != r.Values || !strings.HasPrefix(last, "100.000000,") {
+		t.Errorf("%q … %q, %d values of %d", lines[0], last, total, r.Values)
+	}
 }
 
 // A value over what any cluster takes is refused before anything runs. Below that the demo sets max_value: one byte more than a frame takes goes

@@ -141,7 +141,8 @@ func (p *program) leavesNothing() {
 func (p *program) left(pid int) (left []string) {
 	for _, pattern := range []string{
 		filepath.Join(p.dir, "*"), fmt.Sprintf("/run/netns/wp-demo%d-*", pid), fmt.Sprintf("/run/wirepaxos/lab/demo%d[.-]*", pid),
-		fmt.Sprintf("/run/netns/wp-bench%d-*", pid), fmt.Sprintf("/run/wirepaxos/lab/bench%d[.-]*", pid),
+		fmt.Sprintf("/run/netns/wp-echo%d-*", pid), fmt.Sprintf("/run/wirepaxos/lab/echo%d[.-]*", pid),
+		fmt.Sprintf("/run/netns/wp-bench%d[_-]*", pid), fmt.Sprintf("/run/wirepaxos/lab/bench%d[_.-]*", pid),
 	} {
 		found, _ := filepath.Glob(pattern) // the patterns are sound
 		left = append(left, found...)

@@ -208,6 +208,14 @@ func (p *plan) loopback(base uint16) error {
 // wireHops is how many hops over the wire a value's way has, from the client and back to it: to the proposer, to the acceptor that
 // completes a quorum, to the learner, to the client. Hops within a loop or through memory of a host do not count.
 func (p *plan) wireHops() int {
+	if p.file.Transport == cluster.TransportMem {
+		return 0
+	}
+	return p.portHops()
+}
+
+// portHops are those of a value from one loop to another over ports of the plan's transport, be it a wire or memory.
+func (p *plan) portHops() int {
 	at := map[uint16]int{}
 	for i, q := range p.procs {
 		for _, id := range q.nodes {
@@ -216,7 +224,7 @@ func (p *plan) wireHops() int {
 	}
 	hop := func(a, b uint16) int {
 		x, y := p.procs[at[a]], p.procs[at[b]]
-		if p.file.Transport == cluster.TransportMem || at[a] == at[b] || p.layout == layoutSharedNIC && x.host == y.host {
+		if at[a] == at[b] || p.layout == layoutSharedNIC && x.host == y.host {
 			return 0
 		}
 		return 1

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"wirepaxos/bench"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 	"wirepaxos/tools/netlab"
@@ -30,6 +31,10 @@ type running struct {
 	procs   []*child
 	output  io.Writer // gets what the client's process prints
 	verbose bool      // pass on what the others tell
+
+	stages uint // one value in so many is followed; 0: none
+
+	costs *bench.Costs // of the measurement, once it is over; nil: not taken
 }
 
 // child is one process of it.
@@ -155,6 +160,9 @@ func (r *running) child(i int, q proc, clientFlags []string) *child {
 	list := strings.Join(words, ",")
 	c := &child{proc: q, name: fmt.Sprintf("%v %s", first, list), socket: filepath.Join(r.place, fmt.Sprintf("p%d.sock", i+1)), done: make(chan struct{})}
 	c.args = []string{first.Names()[0], "--config", r.config(), "--id", list, "--state-dir", r.state(), "--control", c.socket, "--check"}
+	if r.stages > 0 {
+		c.args = append(c.args, "--stages", strconv.FormatUint(uint64(r.stages), 10))
+	}
 	if isClient {
 		c.args = append(c.args, clientFlags...)
 	}
@@ -255,10 +263,7 @@ func (r *running) ready(ctx context.Context) error {
 func (r *running) statuses() (all []*node.Status, err error) {
 	for _, c := range r.procs {
 		s := &node.Status{}
-		if err := node.Ask(c.socket, "status", s); err != nil {
-			if c.ended() {
-				return nil, c.failure()
-			}
+		if err := r.ask(c, "status", s); err != nil {
 			return nil, err
 		}
 		all = append(all, s)

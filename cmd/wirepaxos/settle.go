@@ -9,8 +9,13 @@ import (
 	"wirepaxos/paxos/node"
 )
 
-// await waits until the client has finished, and disturbs the cluster meanwhile.
-func (r *running) await(ctx context.Context, disturb func(context.Context) error) (bench.ClientResult, error) {
+// await waits until the client has finished, and disturbs the cluster meanwhile. What is not disturbed, has its costs taken.
+func (r *running) await(ctx context.Context, disturb func(context.Context) error) (result bench.ClientResult, err error) {
+	if disturb == nil {
+		if r.costs, err = r.meter().measure(ctx); err != nil {
+			return result, err
+		}
+	}
 	for {
 		if disturb != nil {
 			if err := disturb(ctx); err != nil {
@@ -24,7 +29,7 @@ func (r *running) await(ctx context.Context, disturb func(context.Context) error
 			if c.args[0] != "client" {
 				continue
 			}
-			over, result := false, bench.ClientResult{}
+			over := false
 			if err := node.Ask(c.socket, "finished", &over); err == nil && over {
 				return result, node.Ask(c.socket, "result", &result)
 			}
@@ -35,6 +40,50 @@ func (r *running) await(ctx context.Context, disturb func(context.Context) error
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// meter takes the costs of the run.
+func (r *running) meter() *costMeter {
+	return &costMeter{
+		phase: func() (p bench.Phase, err error) {
+			for _, c := range r.procs {
+				if c.args[0] == "client" {
+					err = r.ask(c, "phase", &p)
+				}
+			}
+			return p, err
+		},
+		usages: func() (all []*node.Usage, err error) {
+			for _, c := range r.procs {
+				u := &node.Usage{}
+				if err := r.ask(c, "usage", u); err != nil {
+					return nil, err
+				}
+				all = append(all, u)
+			}
+			return all, nil
+		},
+		watch: func(ctx context.Context) error {
+			for _, c := range r.procs {
+				if c.ended() {
+					return c.failure()
+				}
+			}
+			if ctx.Err() != nil {
+				return failed("interrupted")
+			}
+			return nil
+		},
+	}
+}
+
+// ask asks a process that should run.
+func (r *running) ask(c *child, request string, reply any) error {
+	err := node.Ask(c.socket, request, reply)
+	if err != nil && c.ended() {
+		return c.failure()
+	}
+	return err
 }
 
 // settleBound is how long learners get to reach the high watermark once the load has ended.
@@ -51,7 +100,10 @@ func (r *running) gather(ctx context.Context, result bench.ClientResult) (*outco
 	}
 	in := &outcome{
 		file: r.plan.file, layout: r.plan.layout, plan: r.plan, results: []bench.ClientResult{result}, statuses: all,
-		tallies: map[paxos.NodeID]bench.TallyReport{},
+		costs: r.costs, tallies: map[paxos.NodeID]bench.TallyReport{},
+	}
+	if in.stages, err = r.gatherStages(); err != nil {
+		return nil, err
 	}
 	for _, c := range r.procs {
 		var reports map[paxos.NodeID]bench.TallyReport

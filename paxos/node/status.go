@@ -31,6 +31,7 @@ type Status struct {
 	Border      Counters            `json:"border"`
 	Dropped     map[string]uint64   `json:"dropped,omitempty"` // of Border.Dropped, those that happened, by name
 	Loop        dataplane.LoopStats `json:"loop"`
+	Usage       Usage               `json:"usage"`
 	HeapAllocs  uint64              `json:"heap_allocs"`       // objects that the whole process allocated since its start; its loop allocates none in the steady state
 	Trouble     []string            `json:"trouble,omitempty"` // why something does not move, for people
 }
@@ -129,6 +130,11 @@ func (p *Process) Status() (*Status, error) {
 		return nil, err
 	}
 	s.Loop, s.HeapAllocs = stats, heapAllocs()
+	usage, err := p.Usage()
+	if err != nil {
+		return nil, err
+	}
+	s.Usage = *usage
 	p.Inspect(func() { p.read(s) })
 	for reason, n := range s.Border.Dropped {
 		if n > 0 {

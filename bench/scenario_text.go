@@ -1,0 +1,354 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Text writes what a scenario is about and a table with a line for each of its points: the median of the runs, with the least and the most.
+func (s *Scenario) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", s.Name, s.Title)
+	fmt.Fprintf(&b, "  %s\n", s.conditions())
+	if s.Skipped != "" {
+		fmt.Fprintf(&b, "  skipped: %s\n", s.Skipped)
+	}
+	b.WriteByte('\n')
+	s.points(&b)
+	s.failovers(&b)
+	s.micro(&b)
+	for i := range s.Points {
+		p := &s.Points[i]
+		if p.Failed != "" {
+			fmt.Fprintf(&b, "  %s: %s\n", p.Name, p.Failed)
+		}
+		for k := range p.Runs {
+			for _, what := range p.Runs[k].Problems {
+				fmt.Fprintf(&b, "  PROBLEM: %s, round %d: %s\n", p.Name, p.Runs[k].Round, what)
+			}
+		}
+	}
+	for _, note := range s.Notes {
+		b.WriteString(wrapped("  * ", note, textWidth))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// conditions is the command, and how long the runs were.
+func (s *Scenario) conditions() string {
+	line := s.Command
+	runs, longest := 0, 0.0
+	for i := range s.Points {
+		runs = max(runs, len(s.Points[i].Runs))
+		for k := range s.Points[i].Runs {
+			longest = max(longest, s.Points[i].Runs[k].DurationS)
+		}
+	}
+	if runs > 0 {
+		line += fmt.Sprintf(", %s of %.3g s a point, in turn", count(runs, "run"), longest)
+	}
+	return line + fmt.Sprintf(", %.0f s in all", s.TookS)
+}
+
+// column is one of a table of points.
+type column struct {
+	head  string
+	cell  func(p *Point) string
+	short func(p *Point) string // where the table would be too wide; nil: as cell
+}
+
+// points writes the table. Where it would be too wide, columns give up their ranges, from the right.
+func (s *Scenario) points(b *strings.Builder) {
+	columns := s.columns()
+	rows := s.rows(columns)
+	for i := len(columns) - 1; i >= 0 && tableWidth(rows) > textWidth; i-- {
+		if columns[i].short != nil {
+			columns[i].cell = columns[i].short
+			rows = s.rows(columns)
+		}
+	}
+	if len(rows) > 1 {
+		writeTable(b, rows)
+	}
+}
+
+// rows are the table of the points that ran: a head, then the points of each series together.
+func (s *Scenario) rows(columns []column) [][]string {
+	rows := [][]string{nil}
+	for _, c := range columns {
+		rows[0] = append(rows[0], c.head)
+	}
+	var series []string
+	for i := range s.Points {
+		if p := &s.Points[i]; len(p.Runs) > 0 && !slices.Contains(series, p.Series) {
+			series = append(series, p.Series)
+		}
+	}
+	for _, name := range series {
+		for i := range s.Points {
+			p := &s.Points[i]
+			if p.Series != name || len(p.Runs) == 0 {
+				continue
+			}
+			var row []string
+			for _, c := range columns {
+				row = append(row, c.cell(p))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// columns are those of any scenario, and what this one is about.
+func (s *Scenario) columns() []column {
+	columns := []column{{head: "", cell: func(p *Point) string { return p.Series }}}
+	if s.X != "" {
+		columns = append(columns, column{head: strings.ReplaceAll(s.X, "_", " "), cell: func(p *Point) string { return p.Config.field(s.X) }})
+	}
+	rate := ranged("values/s", grouped, func(r *Run) float64 { return r.ValuesPerS })
+	p50 := ranged("p50 µs", decimals, func(r *Run) float64 { return r.LatencyUs.P50 })
+	p99 := ranged("p99 µs", decimals, func(r *Run) float64 { return r.LatencyUs.P99 })
+	p999 := ranged("p99.9 µs", decimals, func(r *Run) float64 { return r.LatencyUs.P999 })
+	switch s.Name {
+	case "cpu":
+		return append(append(columns, rate), costColumns...)
+	case "hops":
+		columns = append(columns, column{head: "hops", cell: func(p *Point) string { return strconv.FormatFloat(p.Config.WireHops, 'f', -1, 64) }},
+			median("frames/value", fine, perValue(func(c *Costs) float64 { return known(c.Frames) })), rate, p50, p99)
+	case "sizes":
+		mbit := func(p *Point) string {
+			return grouped(p.Over(func(r *Run) float64 { return r.ValuesPerS }).Median * float64(p.Config.ValueSize) * 8 / 1e6)
+		}
+		columns = append(columns, rate, column{head: "Mbit/s", cell: mbit}, p50, p99)
+	default:
+		columns = append(columns, rate, p50, p99, p999)
+	}
+	return append(columns, s.occasional()...)
+}
+
+// occasional are the columns that are there only where there is something in them.
+func (s *Scenario) occasional() (columns []column) {
+	any := func(is func(*Run) bool) bool {
+		return slices.ContainsFunc(s.Points, func(p Point) bool {
+			return slices.ContainsFunc(p.Runs, func(r Run) bool { return is(&r) })
+		})
+	}
+	if any(func(r *Run) bool { return r.Wire != nil }) {
+		columns = append(columns, median("floor µs", decimals, func(r *Run) float64 { return r.wire().FloorUs }),
+			median("ratio", decimals, func(r *Run) float64 { return r.wire().RatioFloor }))
+	}
+	if any(func(r *Run) bool { return r.Behind > 0 }) {
+		columns = append(columns, median("behind", grouped, func(r *Run) float64 { return float64(r.Behind) }))
+	}
+	if any(func(r *Run) bool { return r.StealPercent >= 1 }) {
+		columns = append(columns, median("steal %", whole, func(r *Run) float64 { return r.StealPercent }))
+	}
+	return columns
+}
+
+// wire is the floor under the run; NaN where it was not measured.
+func (r *Run) wire() Wire {
+	if r.Wire == nil {
+		return Wire{FloorUs: math.NaN(), RatioFloor: math.NaN()}
+	}
+	return *r.Wire
+}
+
+// costColumns are what values cost.
+var costColumns = []column{
+	ranged("switches/s", grouped, perSecond(func(c *Costs) float64 { return known(c.Voluntary, c.Involuntary) })),
+	ranged("of loops/s", grouped, perSecond(func(c *Costs) float64 { return known(c.LoopVoluntary, c.LoopInvoluntary) })),
+	median("switches/value", fine, perValue(func(c *Costs) float64 { return known(c.Voluntary, c.Involuntary) })),
+	median("syscalls/value", fine, perValue(func(c *Costs) float64 { return known(c.Syscalls) })),
+	median("CPU µs/value", fine, perValue(func(c *Costs) float64 { return known(c.CPUS) * 1e6 })),
+	median("allocs/M", grouped, perValue(func(c *Costs) float64 { return known(c.Allocations) * 1e6 })),
+	median("GC/M", fine, perValue(func(c *Costs) float64 { return known(c.GCCycles) * 1e6 })),
+}
+
+// known is the sum, and NaN where one of the counts could not be taken.
+func known[N int64 | float64](counts ...N) (all float64) {
+	for _, n := range counts {
+		if n < 0 {
+			return math.NaN()
+		}
+		all += float64(n)
+	}
+	return all
+}
+
+// perValue is a cost over the values that it was of.
+func perValue(cost func(*Costs) float64) func(*Run) float64 {
+	return func(r *Run) float64 {
+		if r.Costs.Values == 0 {
+			return math.NaN()
+		}
+		return cost(&r.Costs) / float64(r.Costs.Values)
+	}
+}
+
+// perSecond is a cost over the time that its values took.
+func perSecond(cost func(*Costs) float64) func(*Run) float64 {
+	each := perValue(cost)
+	return func(r *Run) float64 { return each(r) * r.ValuesPerS }
+}
+
+// ranged is a column of the median of a figure, with the least and the most where there are several runs.
+func ranged(head string, format func(float64) string, figure func(*Run) float64) column {
+	return column{head: head, cell: func(p *Point) string { return p.Over(figure).text(format) }, short: median(head, format, figure).cell}
+}
+
+// median is a column of the median alone.
+func median(head string, format func(float64) string, figure func(*Run) float64) column {
+	return column{head: head, cell: func(p *Point) string {
+		s := p.Over(figure)
+		return Spread{Median: s.Median, N: min(1, s.N)}.text(format)
+	}}
+}
+
+func (s Spread) text(format func(float64) string) string {
+	switch {
+	case math.IsNaN(s.Median) || s.N == 0:
+		return "-"
+	case s.N == 1:
+		return format(s.Median)
+	}
+	return fmt.Sprintf("%s (%s–%s)", format(s.Median), format(s.Min), format(s.Max))
+}
+
+// fine writes small figures with as many decimals as mean something.
+func fine(x float64) string {
+	switch {
+	case x == 0:
+		return "0"
+	case x < 0.01:
+		return strconv.FormatFloat(x, 'f', 5, 64)
+	case x < 1:
+		return strconv.FormatFloat(x, 'f', 3, 64)
+	}
+	return decimals(x)
+}
+
+func whole(x float64) string { return strconv.FormatFloat(x, 'f', 0, 64) }
+
+// field is a field by its JSON name, for people.
+func (c *Config) field(name string) string {
+	switch name {
+	case "outstanding":
+		return strconv.Itoa(c.Outstanding)
+	case "clients":
+		return strconv.Itoa(c.Clients)
+	case "value_size":
+		return strconv.Itoa(c.ValueSize)
+	case "acceptors":
+		return strconv.Itoa(c.Acceptors)
+	case "groups":
+		return strconv.Itoa(c.Groups)
+	case "rate_per_s":
+		return grouped(c.RatePerS)
+	}
+	return ""
+}
+
+// failovers writes how long values did not go on.
+func (s *Scenario) failovers(b *strings.Builder) {
+	rows := [][]string{{"", "kills", "leads ms, median", "worst", "next value ms, median", "90 %", "worst", "outage's end ms, worst"}}
+	for i := range s.Failovers {
+		p := &s.Failovers[i]
+		if p.Failed != "" {
+			fmt.Fprintf(b, "  %s: %s\n", p.Name, p.Failed)
+			continue
+		}
+		ms := func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) }
+		rows = append(rows, []string{
+			p.Series, strconv.Itoa(p.Kills), ms(p.LeadsMs.Median), ms(p.LeadsMs.Max), ms(p.ValueMs.Median), ms(p.ValueMs.P90), ms(p.ValueMs.Max), ms(p.OutageMs.Max),
+		})
+	}
+	if len(rows) > 1 {
+		writeTable(b, rows)
+	}
+	for i := range s.Failovers {
+		for _, what := range s.Failovers[i].Problems {
+			fmt.Fprintf(b, "  PROBLEM: %s: %s\n", s.Failovers[i].Name, what)
+		}
+	}
+}
+
+// micro writes what hot functions cost.
+func (s *Scenario) micro(b *strings.Builder) {
+	rows := [][]string{{"", "ns/op", "allocs/op", "B/op"}}
+	for i := range s.Micro {
+		m := &s.Micro[i]
+		plain := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+		rows = append(rows, []string{m.Name, SpreadOf(m.NsPerOp).text(decimals), plain(m.AllocsPerOp), plain(m.BytesPerOp)})
+	}
+	if len(rows) > 1 {
+		writeTable(b, rows)
+	}
+}
+
+// textWidth is how many columns a text for people takes at most.
+const textWidth = 120
+
+func columnWidths(rows [][]string) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+func tableWidth(rows [][]string) (all int) {
+	for _, w := range columnWidths(rows) {
+		all += 2 + w
+	}
+	return all
+}
+
+// writeTable aligns the first column to the left and the others to the right.
+func writeTable(b *strings.Builder, rows [][]string) {
+	widths := columnWidths(rows)
+	for _, row := range rows {
+		b.WriteString("  ")
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				b.WriteString(cell + pad)
+			} else {
+				b.WriteString("  " + pad + cell)
+			}
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// wrapped breaks text between words; what follows the first line stands below it.
+func wrapped(lead, text string, width int) string {
+	var b strings.Builder
+	line := lead
+	for i, word := range strings.Fields(text) {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			b.WriteString(line + "\n")
+			line = strings.Repeat(" ", len(lead)) + word
+			continue
+		}
+		if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
+}
+
+// Line is a run in a few words.
+func (r *Run) Line() string {
+	return fmt.Sprintf("%9s/s  p50 %s  p99 %s µs", grouped(r.ValuesPerS), decimals(r.LatencyUs.P50), decimals(r.LatencyUs.P99))
+}
