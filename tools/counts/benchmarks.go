@@ -68,8 +68,8 @@ func count(ctx context.Context, kept counts, progress func(what string)) (counts
 		}
 		now.figures, now.skips = append(now.figures, figures...), append(now.skips, skips...)
 	}
-	err = countInstructions(ctx, &now, kept, binaries, progress)
-	return now, err
+	countInstructions(ctx, &now, kept, binaries, progress)
+	return now, ctx.Err()
 }
 
 // buildBenchmarks builds the tests of each package that has benchmarks.
