@@ -78,22 +78,27 @@ func (s *Scenario) points(b *strings.Builder) {
 	}
 }
 
-// rows are the table of the points that ran: a head, then the points of each series together.
+// rows are the table of the points that ran, of the runs alone that prove something: a head, then the points of each series together.
 func (s *Scenario) rows(columns []column) [][]string {
 	rows := [][]string{nil}
 	for _, c := range columns {
 		rows[0] = append(rows[0], c.head)
 	}
+	var points []*Point
 	var series []string
 	for i := range s.Points {
-		if p := &s.Points[i]; len(p.Runs) > 0 && !slices.Contains(series, p.Series) {
+		p := s.Points[i].Sound()
+		if len(p.Runs) == 0 {
+			continue
+		}
+		points = append(points, p)
+		if !slices.Contains(series, p.Series) {
 			series = append(series, p.Series)
 		}
 	}
 	for _, name := range series {
-		for i := range s.Points {
-			p := &s.Points[i]
-			if p.Series != name || len(p.Runs) == 0 {
+		for _, p := range points {
+			if p.Series != name {
 				continue
 			}
 			var row []string
@@ -239,21 +244,14 @@ func whole(x float64) string { return strconv.FormatFloat(x, 'f', 0, 64) }
 
 // field is a field by its JSON name, for people.
 func (c *Config) field(name string) string {
-	switch name {
-	case "outstanding":
-		return strconv.Itoa(c.Outstanding)
-	case "clients":
-		return strconv.Itoa(c.Clients)
-	case "value_size":
-		return strconv.Itoa(c.ValueSize)
-	case "acceptors":
-		return strconv.Itoa(c.Acceptors)
-	case "groups":
-		return strconv.Itoa(c.Groups)
-	case "rate_per_s":
-		return grouped(c.RatePerS)
+	f := FieldOf(name)
+	if f == nil {
+		return ""
 	}
-	return ""
+	if rate, ok := f.Value(c).(float64); ok {
+		return grouped(rate)
+	}
+	return fmt.Sprint(f.Value(c))
 }
 
 // failovers writes how long values did not go on.
