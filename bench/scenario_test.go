@@ -92,9 +92,11 @@ func TestJoinRuns(t *testing.T) {
 
 func sampleSuite(t *testing.T) *Suite {
 	t.Helper()
-	config := Config{Transport: "afxdp", Clients: 16, WireHops: 2, ValueSize: 64}
-	other := config
+	config := Config{Transport: "afxdp", Mode: "copy", Driver: "veth", Layout: "packed", Idle: "spin", Clients: 16, WireHops: 2, ValueSize: 64}
+	other, shared := config, []CoreUse{{Core: 1}, {Core: -1}}
 	other.Clients = 1
+	sleeps := other
+	sleeps.Idle = "block"
 	return &Suite{Schema: SuiteSchema, Scenarios: []Scenario{
 		{
 			Name: "curve", Title: "more and more clients", Command: "wirepaxos bench curve", X: "clients", TookS: 12,
@@ -103,7 +105,7 @@ func sampleSuite(t *testing.T) *Suite {
 				{Name: "afxdp-c1", Series: "AF_XDP", Config: other, Runs: []Run{
 					sampleRun(t, 1, 1000, 7000), sampleRun(t, 2, 3000, 9000), sampleRun(t, 3, 5000, 9000, "lost 3"),
 				}},
-				{Name: "udp-c1", Series: "kernel UDP", Config: other, Failed: "round 2: it broke", Runs: []Run{sampleRun(t, 1, 500, 20_000)}},
+				{Name: "udp-c1", Series: "kernel UDP", Config: sleeps, Cores: shared, Failed: "round 2: it broke", Runs: []Run{sampleRun(t, 1, 500, 20_000)}},
 				{Name: "afxdp-c16", Series: "AF_XDP", Config: config, Runs: []Run{sampleRun(t, 1, 123_456, 50_000)}},
 				{Name: "mem-c1", Series: "memory", Config: other, Failed: "not measured: no AF_XDP"},
 			},
@@ -132,7 +134,8 @@ func TestScenarioText(t *testing.T) {
 	text := b.String()
 	last := -1
 	for _, want := range []string{
-		"curve: more and more clients\n  wirepaxos bench curve, 3 runs of 1 s a point, in turn, 12 s in all\n",
+		"curve: more and more clients\n  wirepaxos bench curve, 3 runs of 1 s a point, in turn, 12 s in all\n" +
+			"  afxdp in copy mode on veth\n  packed: idle spin, a core for each loop; packed: idle block, no cores of their own\n\n",
 		"clients             values/s", "AF_XDP            1  2,000 (1,000–3,000)", "AF_XDP           16              123,456", "kernel UDP        1",
 		"PROBLEM: afxdp-c1, round 3: lost 3", "udp-c1: round 2: it broke", "mem-c1: not measured", "  * a long note",
 		"afxdp: not measured: no AF_XDP", "kernel UDP      5", "9.5  11.0   12.0", "PROBLEM: udp: doubled 1", "paxos.Decode  30.0 (20.0–40.0)",
