@@ -23,6 +23,7 @@ func (r *Report) Run(round int) (Run, error) {
 		corrected := r.LatencyCorrectedUs
 		run.LatencyCorrectedUs = &corrected
 	}
+	run.Stages = r.Stages
 	switch {
 	case len(run.Problems) == 0 && !r.Equal:
 		run.Problems = []string{"the learners did not deliver the same"}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"wirepaxos/bench"
 )
@@ -91,7 +92,7 @@ func (e *evidence) find(scenario string, match func(*bench.Config) bool, better 
 			if only != "" && f.scenario.Name != only || !match(&f.point.Config) {
 				continue
 			}
-			if best.point == nil || f.scenario == best.scenario && better(f.point, best.point) {
+			if best.point == nil || (only == "" || f.scenario == best.scenario) && better(f.point, best.point) {
 				best = f
 			}
 		}
@@ -125,7 +126,9 @@ func (b bound) take(f finding, ok bool, of func(*bench.Run) float64) bound {
 		b.missing = "the runs did not count it"
 	}
 	for _, name := range []string{"layout", "batch", "clients", "outstanding"} {
-		b.where = joined(b.where, bench.FieldOf(name).Phrase(&f.point.Config))
+		if text := bench.FieldOf(name).Phrase(&f.point.Config); !strings.Contains(b.where, text) {
+			b.where = joined(b.where, text)
+		}
 	}
 	return b
 }

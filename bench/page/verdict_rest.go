@@ -160,7 +160,7 @@ func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound 
 // verdictTable has each bound, what was measured, and whether it is met.
 func verdictTable(suites []*bench.Suite) *table {
 	t := &table{
-		Title: "What it is built for", Head: []string{"figure", "bound", "measured", "result", "of", "command"},
+		Title: "Bounds", Head: []string{"figure", "result", "measured", "bound", "of"},
 		Note: "Measured: median of the runs (least–most); the median decides. The bounds are aims on a machine with 2 CPUs over veth in copy mode, with 64-byte values.",
 	}
 	for _, b := range bounds(suites) {
@@ -169,7 +169,7 @@ func verdictTable(suites []*bench.Suite) *table {
 			measured.Text += " " + b.unit
 		}
 		t.Rows = append(t.Rows, row{
-			Cells: []cell{{Text: b.what, Class: "wrap"}, word(b.want), measured, b.result(), {Text: b.where, Class: "wrap"}, {Text: b.command, Class: "code"}},
+			Cells: []cell{{Text: b.what, Class: "wrap"}, b.result(), measured, word(b.want), {Text: b.where, Class: "wrap", Code: b.command}},
 			Faint: b.got.N == 0,
 		})
 	}
