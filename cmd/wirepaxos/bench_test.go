@@ -287,6 +287,22 @@ func TestBenchTellsOfFailures(t *testing.T) {
 	}
 }
 
+// Without a peak there are no rates, and the command fails.
+func TestBenchOpenWithoutPeak(t *testing.T) {
+	list := []*scenario{openScenario()}
+	r, said := testRunner(t, nil, list, append([]string{"--rounds", "1", "--transport", "mem"}, brief...)...)
+	r.idle = "never"
+	var f failure
+	if err := r.all(context.Background(), list); !errors.As(err, &f) || !strings.Contains(err.Error(), "mem-peak") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	for _, p := range r.suite.Scenarios[0].Points {
+		if len(p.Runs) != 0 || !strings.Contains(p.Failed, "the peak could not be measured: round 2: ") {
+			t.Errorf("point %+v", p)
+		}
+	}
+}
+
 // Ctrl-C at any time ends with status 1 and leaves nothing.
 func TestBenchInterrupted(t *testing.T) {
 	for _, transport := range []string{"afxdp", "udp", "mem"} {
