@@ -142,8 +142,9 @@ func socketTexts(list []bench.SocketUse) (texts []string) {
 	for i, list := range names {
 		n := len(list)
 		slices.Sort(list)
-		where := strings.Join(slices.Compact(list), ", ")
-		if distinct := slices.Compact(list); len(distinct) > 4 {
+		distinct := slices.Compact(list)
+		where := strings.Join(distinct, ", ")
+		if len(distinct) > 4 {
 			where = distinct[0] + " to " + distinct[len(distinct)-1]
 		}
 		texts[i] += ": " + where
