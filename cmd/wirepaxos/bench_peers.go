@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,11 +33,11 @@ type peersFlags struct {
 // What is measured where the flags do not say.
 const (
 	peersRounds        = 5
-	peersQuickRounds   = 2
+	peersQuickRounds   = 3
 	peersDuration      = 2 * time.Second
-	peersQuickDuration = 700 * time.Millisecond
+	peersQuickDuration = time.Second
 	peersWarmup        = 500 * time.Millisecond
-	peersQuickWarmup   = 200 * time.Millisecond
+	peersQuickWarmup   = 300 * time.Millisecond
 	peersMostRounds    = 100
 	peersLeastSize     = 8    // the peers' values begin with a number
 	peersMostSize      = 1396 // what fits one of our frames
@@ -149,6 +150,10 @@ func (o *peersFlags) run(c *cobra.Command) error {
 	if err := contest.enter(program, list); err != nil {
 		return err
 	}
+	if load := readLoad(); load >= 1 {
+		contest.notes = append(contest.notes, fmt.Sprintf("this machine was busy as it began (load %.1f on %d CPUs): loops that spin lose more by "+
+			"that than processes that sleep", load, runtime.NumCPU()))
+	}
 	cpu := bench.ReadCPUTimes()
 	suite := &bench.Suite{
 		Schema: bench.SuiteSchema, Command: strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "), Quick: o.quick,
@@ -176,6 +181,18 @@ func (o *peersFlags) run(c *cobra.Command) error {
 		return failed("%d of %d runs failed or cannot be believed: the lines above say why", n, contest.made)
 	}
 	return nil
+}
+
+// readLoad is how many threads ran or wanted to in the last minute, on average; 0 where the kernel does not tell.
+func readLoad() (load float64) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return 0
+	}
+	return load
 }
 
 // entrant is a system in the contest.

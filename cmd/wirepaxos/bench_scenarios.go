@@ -46,12 +46,13 @@ func latencyScenario() *scenario {
 		name: "latency", title: "how long one value takes, from the client and back to it, with nothing else under way",
 		short: "How long one value takes with nothing else under way",
 		long: `One client with one outstanding value of 64 bytes, over each transport: in the packed layout (client and proposer on one loop, acceptors and
-learner on another) and with a process for each role.`,
+learner on another) and with a process for each role. Before each run an echo of frames as long as an Accept of that value, over such ports between two loops,
+gives the time of a hop; the floor is that of all hops that a value crosses, and the ratio the median latency over it.`,
 		example: "  wirepaxos bench latency\n  wirepaxos bench latency --quick --transport mem,udp --json latency.json",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			for _, layout := range []string{layoutPacked, layoutProcessPerRole} {
 				for _, t := range b.over(allTransports...) {
-					points = append(points, b.point(t+"-"+layout, transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue}))
+					points = append(points, b.point(t+"-"+layout, transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue, floor: true}))
 				}
 			}
 			return points

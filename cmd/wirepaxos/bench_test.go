@@ -92,6 +92,16 @@ func wholePoint(t *testing.T, p *bench.Point, rounds int) {
 	}
 }
 
+// hasFloor holds the floor of each run against the hops of a value.
+func hasFloor(t *testing.T, p *bench.Point, hops float64) {
+	t.Helper()
+	for i := range p.Runs {
+		if w := p.Runs[i].Wire; w == nil || w.Hops != hops || w.HopUs <= 0 || w.FloorUs != w.Hops*w.HopUs || w.RatioFloor <= 0 || w.EchoPerS <= 0 {
+			t.Errorf("point %s, run %d: floor %+v, want one of %g hops", p.Name, i, w, hops)
+		}
+	}
+}
+
 // runLine is a line about a run: the share of the whole, the round, the point.
 var runLine = regexp.MustCompile(`(?m)^\[ *(\d+)/(\d+) +\d+ s, \d+ s to go\] (\w+) (\d+)/(\d+) (\S+) `)
 
@@ -125,6 +135,7 @@ func TestBenchLatencyOverMemory(t *testing.T) {
 		if p.Runs[0].LatencyCorrectedUs == nil {
 			t.Error("a closed loop without corrected latencies")
 		}
+		hasFloor(t, p, []float64{2, 4}[i])
 	}
 	for _, name := range []string{"suite.json", "latency-mem-packed.hgrm", "latency-mem-packed.csv", "latency-mem-process-per-role.hgrm"} {
 		if info, err := os.Stat(filepath.Join(out, name)); err != nil || info.Size() == 0 {
@@ -276,6 +287,22 @@ func TestBenchTellsOfFailures(t *testing.T) {
 	}
 }
 
+// Without a peak there are no rates, and the command fails.
+func TestBenchOpenWithoutPeak(t *testing.T) {
+	list := []*scenario{openScenario()}
+	r, said := testRunner(t, nil, list, append([]string{"--rounds", "1", "--transport", "mem"}, brief...)...)
+	r.idle = "never"
+	var f failure
+	if err := r.all(context.Background(), list); !errors.As(err, &f) || !strings.Contains(err.Error(), "mem-peak") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	for _, p := range r.suite.Scenarios[0].Points {
+		if len(p.Runs) != 0 || !strings.Contains(p.Failed, "the peak could not be measured: round 2: ") {
+			t.Errorf("point %+v", p)
+		}
+	}
+}
+
 // Ctrl-C at any time ends with status 1 and leaves nothing.
 func TestBenchInterrupted(t *testing.T) {
 	for _, transport := range []string{"afxdp", "udp", "mem"} {
@@ -336,6 +363,7 @@ func TestBenchAll(t *testing.T) {
 		t.Fatalf("scenarios %+v", s.Scenarios)
 	}
 	wholePoint(t, &s.Scenarios[0].Points[0], quickRounds)
+	hasFloor(t, &s.Scenarios[0].Points[0], 2)
 	sc := &s.Scenarios[1]
 	if want := fmt.Sprintf("wirepaxos bench failover --kills %d --transport %s", quickKills, transport); sc.Command != want {
 		t.Errorf("command %q, want %q", sc.Command, want)

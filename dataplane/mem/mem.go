@@ -7,7 +7,7 @@
 //     into the ring of descriptors, Flush publishes all of them with one store.
 //  2. The receiver's RxBurst reads the descriptor and hands the cell to its caller, who owns it until Free. Free puts the cell's number
 //     into the ring of returns and publishes.
-//  3. The sender takes returned cells back when its stack runs short.
+//  3. The sender takes returned cells back when it needs some.
 //
 // So each direction has its cells and two rings, and one direction can never hold the other's cells hostage. Cells are the credit: a ring has
 // as many slots as there are cells, a cell is in one place at a time, so neither ring can overflow, and the

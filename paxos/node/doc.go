@@ -8,6 +8,9 @@
 //     goes straight into that inbox and is handled in the next pass of the same cycle; the rest is written into the frame that is
 //     open to its destination.
 //  3. transmit: the open frames are finished and handed to their ports, each port is flushed once, and the received frames are freed.
+//     On a loop that spins a frame with nothing but a few votes for a proposer stays open for up to 50 µs: nobody waits for it. Measured
+//     with one value at a time and three acceptors: 4.2 frames a value instead of 7, and 28 % less latency in the median (AF_XDP, UDP
+//     and memory alike; six runs of each in turn, on a loaded machine).
 //
 // Data of a message is a view: of a received frame until step 3, or of the sending role's memory until that role steps again. Every
 // inbox is emptied once a pass, and no role steps twice in a pass, so no view outlives what it shows.

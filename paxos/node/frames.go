@@ -87,6 +87,8 @@ type builder struct {
 	open  bool
 	noted bool // in Node.open
 	to    paxos.NodeID
+	votes int        // instances that its votes name
+	due   paxos.Time // when it leaves though nothing else makes it: at once, or with patience
 }
 
 // write puts a message into the frame that is open to its destination.
@@ -98,6 +100,7 @@ func (n *Node) write(place int, m *paxos.Message) {
 	b := &n.builders[place][m.To]
 	if b.open && b.w.Append(m) {
 		n.Counters.Sent++
+		n.hasten(b, m)
 		return
 	}
 	if b.open {
@@ -114,7 +117,24 @@ func (n *Node) write(place int, m *paxos.Message) {
 	n.Counters.Sent++
 	if n.single {
 		n.finish(b)
+		return
 	}
+	n.hasten(b, m)
+}
+
+// mostVotes is how many votes wait for more of them: a proposer with room for a few more instances in flight must not miss many.
+const mostVotes = 16
+
+// hasten makes a frame leave at the end of this cycle, unless it holds a few votes for a node that does not learn from them and the node has
+// patience. Nobody waits for such votes: learners deliver and answer without the proposer, which only needs them for what it may still have in flight, long
+// before it would retry.
+func (n *Node) hasten(b *builder, m *paxos.Message) {
+	if n.patience > 0 && m.Kind == paxos.KindAccepted && !n.roles[b.to].has(paxos.RoleLearner) {
+		if b.votes += paxos.CountAccepted(m.Data); b.votes < mostVotes {
+			return
+		}
+	}
+	b.due = 0
 }
 
 func (n *Node) begin(b *builder, place int, to paxos.NodeID) bool {
@@ -125,7 +145,7 @@ func (n *Node) begin(b *builder, place int, to paxos.NodeID) bool {
 	}
 	f.Peer = r.peer
 	f.Data = f.Data[:min(cap(f.Data), n.mtu)]
-	b.frame, b.lane, b.open, b.to = f, r.lane, true, to
+	b.frame, b.lane, b.open, b.to, b.votes, b.due = f, r.lane, true, to, 0, n.now+n.patience
 	b.w.Start(f.Data, paxos.FrameHeader{
 		Cluster: n.cluster, Incarnation: n.incarnation, Group: n.group, Sender: n.local[place], Destination: to, Epoch: paxos.FirstEpoch,
 	})
@@ -195,20 +215,26 @@ func (n *Node) push(l *lane) {
 }
 
 // transmit ends the cycle: open frames are finished, ports flushed once, received frames freed. Frames to clients go first: somebody waits for
-// them, and in copy mode each frame before them in a kick costs about a microsecond.
+// them, and in copy mode each frame before them in a kick costs about a microsecond. Frames that are not due stay open.
 func (n *Node) transmit() {
 	for _, b := range n.open {
 		if b.open && n.roles[b.to] == setOf(paxos.RoleClient) {
 			n.finish(b)
 		}
 	}
+	stay := 0
 	for _, b := range n.open {
-		b.noted = false
-		if b.open {
+		switch {
+		case b.open && b.due > n.now:
+			n.open[stay] = b
+			stay++
+			continue
+		case b.open:
 			n.finish(b)
 		}
+		b.noted = false
 	}
-	n.open = n.open[:0]
+	n.open = n.open[:stay]
 	for _, l := range n.ports {
 		n.push(l)
 		l.port.Flush()

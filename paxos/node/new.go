@@ -21,6 +21,10 @@ type Config struct {
 	Rounds Reserver                                // of proposers that use up what State gave at the start
 	Sizes  Sizes
 
+	// Patience is how long votes wait for more of them before they leave for a proposer, nanoseconds; 0: they leave with the cycle. It is for
+	// loops that spin: one that sleeps would wake for them.
+	Patience paxos.Time
+
 	Client  *ClientSpec                              // of the client nodes among Nodes; nil: they submit nothing
 	Deliver func(id paxos.NodeID, d *paxos.Delivery) // gets what the learners among Nodes deliver; may be nil
 	Notice  func(n Notice)                           // gets the events, on the loop
@@ -37,6 +41,7 @@ type Way struct {
 
 // Stepped is a step that a role made: what it was told and what it says, good until the observer returns.
 type Stepped struct {
+	Now  paxos.Time // of the cycle; 0 where it takes its leave
 	Node paxos.NodeID
 	Role paxos.Role
 	In   []paxos.Message
@@ -65,6 +70,7 @@ func New(c Config) (*Node, error) {
 	n := &Node{
 		cluster: paxos.Cluster(c.File.Cluster), group: paxos.Group(c.File.Group), incarnation: paxos.Incarnation(c.Draw()), mtu: c.MTU,
 		single: c.File.Batch == cluster.BatchOff, rounds: c.Rounds, notice: c.Notice, observe: c.Observe,
+		patience: c.Patience, now: c.Now,
 	}
 	for _, port := range c.Ports {
 		n.ports = append(n.ports, newLane(port))

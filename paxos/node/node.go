@@ -21,6 +21,8 @@ type Node struct {
 	incarnation paxos.Incarnation
 	mtu         int
 	single      bool // one message a frame
+	patience    paxos.Time
+	now         paxos.Time // of this cycle
 
 	local  []paxos.NodeID
 	places [paxos.MaxNodes]int8 // of the local nodes; -1: not here
@@ -71,6 +73,7 @@ type Notice struct {
 
 // Cycle is one turn of the loop.
 func (n *Node) Cycle(now int64) int {
+	n.now = now
 	work := 0
 	for _, l := range n.ports {
 		work += n.receive(l)
@@ -88,6 +91,9 @@ func (n *Node) Deadline() int64 {
 			return 0
 		}
 		due = min(due, s.due)
+	}
+	for _, b := range n.open {
+		due = min(due, b.due)
 	}
 	return due
 }
@@ -114,7 +120,7 @@ func (n *Node) stepSeat(now paxos.Time, s *seat) {
 	s.out.Reset()
 	s.role.Step(now, s.inbox, s.out)
 	if n.observe != nil {
-		n.observe(Stepped{Node: s.node, Role: s.kind, In: s.inbox, Out: s.out})
+		n.observe(Stepped{Now: now, Node: s.node, Role: s.kind, In: s.inbox, Out: s.out})
 	}
 	s.inbox = s.inbox[:0]
 	s.due = s.role.Deadline()

@@ -49,17 +49,25 @@ func Open(s Spec) (p *Process, err error) {
 		return nil, err
 	}
 	p.ports = w.ports
+	core, err := p.place()
+	if err != nil {
+		return nil, err
+	}
 	p.rounds = newRoundKeeper(func(id paxos.NodeID, err error) {
 		s.warn("proposer %d cannot lead: %v", id, err)
 	})
 	p.node, err = New(Config{
 		File: s.File, Nodes: s.Nodes, Ports: w.ports, Ways: w.ways, MTU: w.mtu, Now: dataplane.Now(), Draw: draw, State: p.state, Rounds: p.rounds,
-		Sizes: UsualSizes(), Client: s.Client, Deliver: s.Deliver, Notice: p.notify, Warn: s.warn,
+		Sizes: UsualSizes(), Client: s.Client, Deliver: s.Deliver, Notice: p.notify, Warn: s.warn, Observe: s.Observe,
+		Patience: p.patience(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.makeLoop(w.ports); err != nil {
+	if err := dataplane.PreferHugePages(); err != nil {
+		s.warn("this process runs on small pages, which costs some time for each value: %v", err)
+	}
+	if err := p.makeLoop(core, w.ports); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -98,8 +106,9 @@ func (p *Process) notify(notice Notice) {
 	}
 }
 
-func (p *Process) makeLoop(ports []dataplane.Port) (err error) {
-	core := p.spec.Core
+// place chooses the loop's core and idle strategy.
+func (p *Process) place() (core int, err error) {
+	core = p.spec.Core
 	if core == CoreOfFile {
 		core = p.endpoint.Core
 	}
@@ -113,11 +122,26 @@ func (p *Process) makeLoop(ports []dataplane.Port) (err error) {
 		}
 	}
 	if p.idle, err = dataplane.ParseIdle(string(idle)); err != nil {
-		return err
+		return core, err
 	}
 	if core == cluster.NoCore {
 		core = dataplane.NoCore
 	}
+	return core, nil
+}
+
+// spinPatience is that of a node whose loop spins: several round trips at the pace of one value after the other, and a fraction of any retry time.
+const spinPatience = 50_000
+
+// patience is for how long votes may wait: not at all where the loop would have to wake for them.
+func (p *Process) patience() paxos.Time {
+	if p.idle == dataplane.IdleSpin {
+		return spinPatience
+	}
+	return 0
+}
+
+func (p *Process) makeLoop(core int, ports []dataplane.Port) (err error) {
 	name := "node"
 	for _, id := range p.spec.Nodes {
 		name += fmt.Sprintf(" %d", id)
@@ -175,6 +199,7 @@ func (p *Process) Clients() []*client.Client { return p.node.clients }
 
 // Leave says goodbye for learners and clients, so that nobody waits for their leases to end. It belongs to the loop, or comes after it.
 func (n *Node) Leave() {
+	n.patience, n.now = 0, 1<<63-1 // what waits leaves too
 	for _, s := range n.seats {
 		s.out.Reset()
 		switch r := s.role.(type) {

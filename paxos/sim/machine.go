@@ -85,7 +85,7 @@ func (m *machine) start() bool {
 	m.grants = m.grants[:0]
 	c := node.Config{
 		File: w.plan.file, Nodes: m.ids, Ports: []dataplane.Port{port}, Ways: ways, MTU: w.plan.file.MTU, Now: m.clock.local(w.now),
-		Draw: func() uint64 { return max(1, m.random.next()) }, State: m.state, Rounds: m, Sizes: w.plan.sizes,
+		Draw: func() uint64 { return max(1, m.random.next()) }, State: m.state, Rounds: m, Sizes: w.plan.sizes, Patience: w.plan.patience,
 		Deliver: m.deliver, Notice: m.notice, Warn: func(string, ...any) {}, Observe: m.observe,
 	}
 	if m.has(cluster.Client) {

@@ -19,6 +19,7 @@ type plan struct {
 	jitterNs int64
 	turnNs   int64 // what a turn of a loop costs
 	workNs   int64 // and each frame or message in it
+	patience int64 // of the nodes
 
 	sessions, outstanding int
 	paceNs                int64 // between two values of a client; 0: as fast as they are answered
@@ -51,6 +52,8 @@ func newPlan(seed uint64, p *Profile) *plan {
 	}
 	c.drawSizes(&r, p.small)
 	c.drawTimers(&r)
+	patience := newRandom(seed, "patience")
+	c.patience = of(&patience, 0, 0, 50*us, 500*us)
 	c.drawLoad(&r)
 	n := counts{
 		acceptors: of(&r, 3, 3, 3, 5), proposers: int(r.between(2, 3)), learners: int(r.between(1, 3)), clients: int(r.between(1, 3)),
