@@ -27,7 +27,8 @@ func TestFigures(t *testing.T) {
 		s    bench.Spread
 		want string
 	}{
-		{bench.Spread{}, "–"}, {bench.SpreadOf([]float64{5}), "5.00"}, {bench.SpreadOf([]float64{5, 5}), "5.00"}, {bench.SpreadOf([]float64{4, 5, 9}), "5.00 (4.00–9.00)"},
+		{bench.Spread{}, "–"}, {bench.SpreadOf([]float64{5}), "5.00"}, {bench.SpreadOf([]float64{5, 5}), "5.00"},
+		{bench.SpreadOf([]float64{4, 5, 9}), "5.00 (4.00–9.00)"},
 	} {
 		if got := spreadText(c.s); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.s, got, c.want)

@@ -102,7 +102,8 @@ func failoverTable(sc *bench.Scenario) *table {
 			"series", "kills", "heartbeat, ms", "leader timeout, ms", "another leads, ms: median", "90 %", "next delivered value, ms: least", "median", "90 %",
 			"most", "longest outage's end, ms: median", "most", "steal %",
 		},
-		Note: "From just before the signal on. The longest outage is the longest time without an answer at the client that begins within the time watched, whatever its cause.",
+		Note: "From just before the signal on. The longest outage is the longest time without an answer at the client that begins within the time " +
+			"watched, whatever its cause.",
 	}
 	for i := range sc.Failovers {
 		p := &sc.Failovers[i]

@@ -23,7 +23,8 @@ func verdictOf(t *testing.T, what string, suites ...*bench.Suite) (result, measu
 // peakOf is a suite with one point of the peak scenario and these rates.
 func peakOf(batch string, rates ...float64) *bench.Suite {
 	p := bench.Point{Series: "AF_XDP", Config: bench.Config{
-		System: "wirepaxos", Transport: "afxdp", Layout: "packed", Batch: batch, Idle: "spin", Storage: "memory", Acceptors: 3, Clients: 4, Outstanding: 2048, ValueSize: 64,
+		System: "wirepaxos", Transport: "afxdp", Layout: "packed", Batch: batch, Idle: "spin", Storage: "memory", Acceptors: 3,
+		Clients: 4, Outstanding: 2048, ValueSize: 64,
 	}}
 	for i, v := range rates {
 		p.Runs = append(p.Runs, bench.Run{Round: i + 1, ValuesPerS: v, LatencyUs: bench.Latency{P50: 100}})
@@ -56,8 +57,8 @@ func TestVerdictIsByTheMedian(t *testing.T) {
 func TestVerdictTakesItsOwnConfiguration(t *testing.T) {
 	for _, change := range []func(*bench.Config){
 		func(c *bench.Config) { c.System = "made-up v1" }, func(c *bench.Config) { c.Transport = "udp" }, func(c *bench.Config) { c.ValueSize = 1000 },
-		func(c *bench.Config) { c.Batch = "off" }, func(c *bench.Config) { c.Storage = "log" }, func(c *bench.Config) { c.Groups = 4 }, func(c *bench.Config) { c.RatePerS = 9 },
-		func(c *bench.Config) { c.Outstanding = 1 },
+		func(c *bench.Config) { c.Batch = "off" }, func(c *bench.Config) { c.Storage = "log" }, func(c *bench.Config) { c.Groups = 4 },
+		func(c *bench.Config) { c.RatePerS = 9 }, func(c *bench.Config) { c.Outstanding = 1 },
 	} {
 		s := peakOf("instance", 9e6)
 		change(&s.Scenarios[0].Points[0].Config)
