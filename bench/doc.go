@@ -16,9 +16,8 @@
 // reads the clock once a cycle, at its start, so both ends are exact to one cycle. Recording keeps three significant digits.
 //
 // In an open loop it is from the time at which the value was due. That is exact to a nanosecond; a value is submitted in the first cycle from then
-// on, or when a session has room again. A loop that spins on a core of its own is a fraction of a microsecond late in the median. One that sleeps
-// is woken for the time by ppoll(2), which takes tens of microseconds. The report has the histogram of it ("late submit"); whatever it was, it
-// is part of the latencies.
+// on, or when a session has room again. A loop that spins was 0.2 µs late in the median; one that sleeps is woken for the time by ppoll(2), 20 µs
+// late and more, on a machine that others used too. The report has the histogram of it ("late submit"): whatever it was is part of the latencies.
 //
 // # What values cost
 //

@@ -103,6 +103,39 @@ func TestDropBelowIsDroppingOneByOne(t *testing.T) {
 	}
 }
 
+// An acceptor knows how many instances of its window it holds, with holes and without, however far it is trimmed at once.
+func TestAcceptorKnowsWhatItHolds(t *testing.T) {
+	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}
+	rng, out, most := rand.New(rand.NewSource(3)), NewOutbox(), uint64(0)
+	for round := range 40 {
+		a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 64, ValueBytes: 1 << 14, MTU: 256})
+		skip, next := []int{0, 20}[round%2], Instance(0) // percent of instances that are missing
+		for range 200 {
+			if rng.Intn(100) >= skip {
+				out.Reset()
+				a.Step(0, []Message{{Kind: KindAccept, From: 4, Ballot: MakeBallot(1, 4), Instance: next, Low: a.low, Total: 9, Data: []byte("something")}}, out)
+			}
+			if next++; rng.Intn(10) == 0 || next-a.low > 40 {
+				a.trim(a.low + Instance(rng.Intn(int(next-a.low)+5)))
+				next = max(next, a.low)
+			}
+			held := uint64(0)
+			for i := a.low; i < a.high; i++ {
+				if a.slot(i) != nil {
+					held++
+				}
+			}
+			if a.stored != held {
+				t.Fatalf("round %d: it takes itself to hold %d instances of [%d, %d), and holds %d", round, a.stored, a.low, a.high, held)
+			}
+			most = max(most, held)
+		}
+	}
+	if most < 30 {
+		t.Errorf("it held %d instances at most", most)
+	}
+}
+
 // What an outbox shows stays as it is for the whole step, whatever the step wins back and writes.
 func TestRoomIsNotReusedWithinAStep(t *testing.T) {
 	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}

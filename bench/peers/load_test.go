@@ -36,6 +36,9 @@ func TestLoadCounts(t *testing.T) {
 		t.Fatalf("%d values are due, want 3", len(again))
 	}
 	l.applied(1, func(int) []byte { return warm[0] }) // its place holds the next one by now
+	if l.strays != 1 || l.values != 0 {
+		t.Errorf("%d strays, %d values, want the old value to be a stray", l.strays, l.values)
+	}
 	l.applied(4, func(i int) []byte { return append(again[:3:3], warm[3])[i] })
 	l.applied(4, func(i int) []byte { return [][]byte{warm[0], again[0], make([]byte, 15), {9: 9, 15: 0}}[i] })
 	l.end = dataplane.Now()

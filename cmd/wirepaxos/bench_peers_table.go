@@ -32,17 +32,19 @@ func valuesPerS(r *bench.Run) float64 { return r.ValuesPerS }
 
 // table tells a scenario: who was how fast with how many values under way, and what that is in ratios.
 func (c *contest) table(w io.Writer, s *bench.Scenario) {
-	fmt.Fprintf(w, "\n%s: median (least - most) of %d rounds\n", s.Title, c.rounds)
+	fmt.Fprintf(w, "\n%s: median (least - most) of %d rounds; switches are voluntary ones\n", s.Title, c.rounds)
 	for _, outstanding := range c.outstanding {
 		points := pointsAt(s, outstanding)
-		fmt.Fprintf(w, "\n%-24s %34s %32s\n", fmt.Sprintf("%d outstanding", outstanding), "values/s", "p50, µs")
+		fmt.Fprintf(w, "\n%-18s %33s %32s %13s %13s\n", fmt.Sprintf("%d outstanding", outstanding), "values/s", "p50, µs", "CPU µs/value", "switches/value")
 		for _, p := range points {
 			rate, latency := p.Over(valuesPerS), p.Over(medianUs)
 			if rate.N == 0 {
-				fmt.Fprintf(w, "  %-22s failed: %s\n", p.Series, p.Failed)
+				fmt.Fprintf(w, "  %-16s failed: %s\n", p.Series, p.Failed)
 				continue
 			}
-			fmt.Fprintf(w, "  %-22s %s %s%s\n", p.Series, padded(34, spread(rate, thousands)), padded(32, spread(latency, tenths)), remarks(p, c.rounds))
+			fmt.Fprintf(w, "  %-16s %s %s %13s %13s%s\n", p.Series, padded(33, spread(rate, thousands)), padded(32, spread(latency, tenths)),
+				counted(p, func(c *bench.Costs) float64 { return 1e6 * c.CPUS }),
+				counted(p, func(c *bench.Costs) float64 { return float64(c.Voluntary) }), remarks(p, c.rounds))
 		}
 		c.verdicts(w, points)
 	}
@@ -55,6 +57,16 @@ func pointsAt(s *bench.Scenario, outstanding int) (points []*bench.Point) {
 		}
 	}
 	return points
+}
+
+// counted is a cost of all processes together for each value, the median over the runs; where nobody counted, a dash.
+func counted(p *bench.Point, cost func(*bench.Costs) float64) string {
+	for i := range p.Runs {
+		if c := &p.Runs[i].Costs; c.Values == 0 || cost(c) < 0 {
+			return "-"
+		}
+	}
+	return hundredths(p.Over(func(r *bench.Run) float64 { return cost(&r.Costs) / float64(r.Costs.Values) }).Median)
 }
 
 // remarks say what a reader must know of a line.

@@ -152,6 +152,9 @@ func TestBenchPeersVerdict(t *testing.T) {
 	for i := range s.Points[4].Runs {
 		s.Points[4].Runs[i].LatencyUs.Mean = 30
 	}
+	for i := range s.Points[3].Runs {
+		s.Points[3].Runs[i].Costs = bench.Costs{Values: 1000, CPUS: 0.005, Voluntary: int64(7000 + i)}
+	}
 	var b strings.Builder
 	c := &contest{peersFlags: &peersFlags{outstanding: []int{64}, rounds: 3}}
 	c.table(&b, s)
@@ -160,7 +163,8 @@ func TestBenchPeersVerdict(t *testing.T) {
 		"AF_XDP to quick: 0.20 (0.05 - 0.25) of the median latency; the aim is at most 0.2: met",
 		"AF_XDP to libpaxos (C): 5.00 (5.00 - 6.00) times the values/s; the aim is at least 10: not met",
 		"AF_XDP to libpaxos (C): 0.17 (0.03 - 0.33) of the median latency; the aim is at most 0.125: not met",
-		"the mean: it tells no median", "gone                   failed: round 3: it broke", "600 (500 - 5,000)",
+		"the mean: it tells no median", "gone             failed: round 3: it broke", "600 (500 - 5,000)",
+		"900.0 (900.0 - 900.0)          5.00          7.00", "20.0 (20.0 - 50.0)             -             -",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, b.String())

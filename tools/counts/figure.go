@@ -57,6 +57,7 @@ type counts struct {
 	toolchain string
 	figures   []figure
 	skips     []skip
+	problems  []string // what went wrong with single figures
 }
 
 func (c *counts) find(key string) (figure, bool) {

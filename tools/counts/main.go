@@ -10,7 +10,7 @@
 //     it depends on the compiler, which is why the file names the one that it was counted with.
 //
 // Each figure gets a line: what was kept, what it is now, the verdict. What cannot be counted here is skipped, and the reason told; with -update it stays
-// as it was. The exit status is 1 if a figure differs, is new or is gone, 2 if it could not be counted.
+// as it was. The exit status is 1 if a figure differs, is new or is gone, or went wrong, 2 if nothing could be compared.
 package main
 
 import (
@@ -66,11 +66,14 @@ func run(ctx context.Context, path string, update bool, out io.Writer) (same boo
 	tell(out, rows, now.skips)
 	differ := differing(rows)
 	fmt.Fprintf(out, "%d figures in %.0f s, %d differ from %s\n", len(rows), time.Since(begun).Seconds(), differ, path)
+	for _, problem := range now.problems {
+		fmt.Fprintf(out, "PROBLEM: %s\n", problem)
+	}
 	if update {
-		return true, writeKept(path, merge(old, now))
+		return len(now.problems) == 0, writeKept(path, merge(old, now))
 	}
 	if differ > 0 {
 		fmt.Fprintf(out, "if that is meant: make bench-check UPDATE=1 keeps what is counted now, and the commit says why\n")
 	}
-	return differ == 0, nil
+	return differ == 0 && len(now.problems) == 0, nil
 }
