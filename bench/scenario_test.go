@@ -158,16 +158,21 @@ func TestScenarioText(t *testing.T) {
 func TestScenarioTextOfItsOwn(t *testing.T) {
 	s := sampleSuite(t)
 	run := &s.Scenarios[0].Points[0].Runs[0]
+	run.Stages = []Stage{
+		{From: "client", To: "proposer", Samples: 5, LatencyUs: Latency{P50: 0.75}}, {From: "proposer", To: "acceptor"},
+		{From: "client", To: "client", Samples: 5, LatencyUs: Latency{P50: 6.5}},
+	}
 	run.Wire, run.Behind, run.StealPercent = &Wire{FloorUs: 4.5, RatioFloor: 1.25}, 12, 7
 	for name, want := range map[string][]string{
-		"cpu":   {"switches/s", " 6,000", "370,368", "of loops/s", "-", "CPU µs/value"},
-		"hops":  {"hops", "frames/value", "7.00"},
-		"sizes": {"Mbit/s", "      1  "},
-		"curve": {"floor µs", "4.50", "ratio", "1.25", "behind", "steal %"},
+		"cpu":    {"switches/s", " 6,000", "370,368", "of loops/s", "-", "CPU µs/value"},
+		"hops":   {"hops", "frames/value", "7.00"},
+		"stages": {"to proposer  to acceptor  in all", "0.75            -    6.50"},
+		"sizes":  {"Mbit/s", "      1  "},
+		"curve":  {"floor µs", "4.50", "ratio", "1.25", "behind", "steal %"},
 	} {
 		sc := s.Scenarios[0]
 		sc.Name, sc.Points = name, slices.Clone(sc.Points)
-		if name == "curve" {
+		if name == "curve" || name == "stages" {
 			sc.Points = sc.Points[:1]
 			sc.Points[0].Runs = sc.Points[0].Runs[:1]
 		}

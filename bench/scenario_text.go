@@ -160,6 +160,8 @@ func (s *Scenario) columns() []column {
 	switch s.Name {
 	case "cpu":
 		return append(append(columns, rate), costColumns...)
+	case "stages":
+		return append(append(columns, rate, p50), s.stages()...)
 	case "hops":
 		columns = append(columns, column{head: "hops", cell: func(p *Point) string { return strconv.FormatFloat(p.Config.WireHops, 'f', -1, 64) }},
 			median("frames/value", fine, perValue(func(c *Costs) float64 { return known(c.Frames) })), rate, p50, p99)
@@ -172,6 +174,38 @@ func (s *Scenario) columns() []column {
 		columns = append(columns, rate, p50, p99, p999)
 	}
 	return append(columns, s.occasional()...)
+}
+
+// stages are a column for the median of each stage that any run has, in their order.
+func (s *Scenario) stages() (columns []column) {
+	head := func(stage *Stage) string {
+		if stage.From == stage.To {
+			return "in all"
+		}
+		return "to " + stage.To
+	}
+	var heads []string
+	for i := range s.Points {
+		for k := range s.Points[i].Runs {
+			stages := s.Points[i].Runs[k].Stages
+			for j := range stages {
+				if h := head(&stages[j]); !slices.Contains(heads, h) {
+					heads = append(heads, h)
+				}
+			}
+		}
+	}
+	for _, h := range heads {
+		columns = append(columns, median(h, decimals, func(r *Run) float64 {
+			for i := range r.Stages {
+				if stage := &r.Stages[i]; head(stage) == h && stage.Samples > 0 {
+					return stage.LatencyUs.P50
+				}
+			}
+			return math.NaN()
+		}))
+	}
+	return columns
 }
 
 // occasional are the columns that are there only where there is something in them.

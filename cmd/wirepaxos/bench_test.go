@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos/cluster"
 	"wirepaxos/tools/netlab"
 )
 
@@ -165,6 +167,7 @@ func TestBenchScenariosOverMemory(t *testing.T) {
 		}},
 		{"sizes", "-(1|65536)b$", []string{"mem-1b", "mem-65536b"}, func(c *bench.Config, _ *bench.Run) bool { return c.Outstanding == 64 }},
 		{"hops", "packed-a[27]$", []string{"mem-packed-a2", "mem-packed-a7"}, func(c *bench.Config, _ *bench.Run) bool { return c.Acceptors == 2 || c.Acceptors == 7 }},
+		{"stages", "packed", []string{"mem-packed-o1", "mem-packed-o64"}, func(c *bench.Config, r *bench.Run) bool { return len(r.Stages) > 3 }},
 		{"cpu", "c8", []string{"mem-c8"}, func(c *bench.Config, _ *bench.Run) bool { return c.Clients == 8 }},
 		{"groups", "g[12]", []string{"mem-g1", "mem-g2"}, func(c *bench.Config, _ *bench.Run) bool { return c.Outstanding == 64*c.Groups && c.Clients == c.Groups }},
 		{"open", "(10|50)pct", []string{"mem-10pct", "mem-50pct"}, func(c *bench.Config, r *bench.Run) bool {
@@ -344,11 +347,44 @@ func TestBenchHopsOverAFXDP(t *testing.T) {
 // Groups over AF_XDP are clusters of their own: two have two of everything.
 func TestBenchGroupsOverAFXDP(t *testing.T) {
 	needLab(t)
-	s, stdout := benched(t, append([]string{"groups", "--transport", "afxdp", "--rounds", "1", "--points", "g2"}, brief...)...)
+	s, stdout := benched(t, "groups", "--transport", "afxdp", "--rounds", "1", "--points", "g2", "--duration", "500ms", "--idle", "block")
 	p := &s.Scenarios[0].Points[0]
 	wholePoint(t, p, 1)
+	if c := p.Runs[0].Costs; c.CPUS <= 0 || c.Voluntary < 0 {
+		t.Errorf("the costs of both groups are %+v", c)
+	}
 	if len(p.Sockets) != 4 || len(p.Cores) != 4 || p.Config.Groups != 2 || !strings.Contains(stdout, "The loads of the groups begin") {
 		t.Errorf("%d sockets, %d loops, config %+v\n%s", len(p.Sockets), len(p.Cores), p.Config, stdout)
+	}
+}
+
+// Groups differ in their id. Several have a core for each loop, or none has.
+func TestPlansOfGroups(t *testing.T) {
+	r, _ := testRunner(t, nil, []*scenario{groupsScenario()})
+	set, err := dataplane.Cores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 2, 40} {
+		plans, err := r.plansOf(&r.benchFlags.point("", "", trialConfig{transport: "mem", groups: n}).trial)
+		if err != nil || len(plans) != n {
+			t.Fatalf("%d plans of %d groups, %v", len(plans), n, err)
+		}
+		cores := map[int]int{}
+		for g, p := range plans {
+			if p.file.Group != uint16(g+1) {
+				t.Errorf("group %d has the id %d", g+1, p.file.Group)
+			}
+			for _, q := range p.procs {
+				cores[q.core]++
+			}
+		}
+		enough := 2*n <= len(set.Allowed)
+		for core, loops := range cores {
+			if enough && (core == cluster.NoCore || loops > 1) || !enough && core != cluster.NoCore {
+				t.Errorf("%d groups on %d cores: %d loops on core %d", n, len(set.Allowed), loops, core)
+			}
+		}
 	}
 }
 

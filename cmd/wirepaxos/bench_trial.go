@@ -30,6 +30,7 @@ type trialConfig struct {
 	clients, outstanding, size           int     // of each group; outstanding of each client
 	rate                                 float64 // values/s that are due in each group, in an open loop; 0: a closed one
 	floor                                bool    // measure an echo first
+	stages                               int     // one value in so many is followed; 0: none
 }
 
 // words are the flags of the demo that make the cluster and the load of one group.
@@ -50,7 +51,7 @@ func (c *trialConfig) words(duration, warmup time.Duration) []string {
 		name  string
 		value int
 	}{
-		{"acceptors", c.acceptors}, {"proposers", c.proposers}, {"learners", c.learners}, {"clients", c.clients}, {"outstanding", c.outstanding}, {"size", c.size},
+		{"acceptors", c.acceptors}, {"proposers", c.proposers}, {"learners", c.learners}, {"clients", c.clients}, {"outstanding", c.outstanding}, {"size", c.size}, {"stages", c.stages},
 	} {
 		if f.value != 0 {
 			w = append(w, "--"+f.name, strconv.Itoa(f.value))
@@ -290,6 +291,7 @@ func (x *processCell) raise(ctx context.Context, name string, loopback uint16) (
 			err = errors.Join(err, x.end())
 		}
 	}()
+	x.r.stages = x.demo.stages
 	for i, q := range x.plan.procs {
 		c := x.r.child(i, q, append(x.demo.words(), "--linger"))
 		if c.args[0] == "client" {
