@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -30,18 +31,9 @@ func (b *benchFlags) point(name, series string, c trialConfig) *benchPoint {
 		c.link = b.link
 	}
 	c.acceptors, c.proposers, c.learners = max(c.acceptors, 3), max(c.proposers, 1), max(c.learners, 1)
-	c.batch, c.layout = or(c.batch, "instance"), or(c.layout, layoutPacked)
+	c.batch, c.layout = cmp.Or(c.batch, "instance"), cmp.Or(c.layout, layoutPacked)
 	c.groups, c.clients, c.outstanding, c.size = max(c.groups, 1), max(c.clients, 1), max(c.outstanding, 1), max(c.size, 1)
 	return &benchPoint{name: name, series: series, trial: c}
-}
-
-// or is v, or what to take in its place if it was not given.
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 func latencyScenario() *scenario {
