@@ -64,8 +64,11 @@ func (c *barChart) draw(e extent) *drawing {
 		r := &c.rows[i]
 		if r.group != group {
 			group = r.group
-			bottom += lineStep + 4
-			d.write(group, xy{edge, bottom - 4}, textSize, ink, fromLeft).bold = true
+			for _, text := range wrap(group, textSize, true, e.w-2*edge) {
+				bottom += lineStep
+				d.write(text, xy{edge, bottom}, textSize, ink, fromLeft).bold = true
+			}
+			bottom += 4
 		}
 		if e.narrow {
 			bottom += lineStep

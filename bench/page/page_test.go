@@ -121,7 +121,9 @@ func TestReportHasEverything(t *testing.T) {
 			t.Errorf("the page does not say %q of the machine", want)
 		}
 	}
-	for _, title := range []string{"All points", "Against the wire", "What a value costs", "Stages", "What is unlike", "Sockets and cores", "Failovers", "Go benchmarks"} {
+	for _, title := range []string{
+		"All points", "Against the wire", "What a value costs", "Stages", "What is unlike", "Sockets and cores", "Failovers", "Go benchmarks",
+	} {
 		if !strings.Contains(text, "<strong>"+title+"</strong>") {
 			t.Errorf("no table %q", title)
 		}

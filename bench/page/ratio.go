@@ -87,9 +87,13 @@ func versusIn(points []*bench.Point, transport string) (list []versus) {
 	return list
 }
 
-// ratioPlots draw how many times better AF_XDP is than everything else in a scenario; where there was no AF_XDP, the kernel's sockets.
-func ratioPlots(sc *bench.Scenario, order seriesOrder) (plots []plot) {
-	points := soundPoints(sc)
+// ratioPlots draw how many times better AF_XDP is than everything else in a panel; where there was no AF_XDP, the kernel's sockets.
+func ratioPlots(sc *bench.Scenario, p *panel, order seriesOrder) (plots []plot) {
+	var points []*bench.Point
+	for i := range p.lines {
+		points = append(points, p.lines[i].points...)
+	}
+	base := fileName(sc.Name, p.name)
 	for _, transport := range []string{"afxdp", "udp"} {
 		if list := versusIn(points, transport); len(list) > 0 {
 			x := bench.FieldOf(sc.X)
@@ -97,7 +101,8 @@ func ratioPlots(sc *bench.Scenario, order seriesOrder) (plots []plot) {
 			name := family("", &list[0].ours.Config)
 			rates := ratioChart("Throughput of "+name+" over others", list, x, split, order, func(v *versus) bench.Spread { return v.throughput })
 			delays := ratioChart("Median latency of others over "+name, list, x, split, order, func(v *versus) bench.Spread { return v.latency })
-			return []plot{{fileName(sc.Name, "ratio-throughput"), rates}, {fileName(sc.Name, "ratio-latency"), delays}}
+			rates.sub, delays.sub = joined(p.title, rates.sub), joined(p.title, delays.sub)
+			return []plot{{fileName(base, "ratio-throughput"), rates}, {fileName(base, "ratio-latency"), delays}}
 		}
 	}
 	return nil

@@ -74,12 +74,15 @@ func plotsOf(sc *bench.Scenario, order seriesOrder) (plots []plot, err error) {
 	case len(numbers) == 0: // nothing was measured
 	case len(numbers) == 1 || !isNumber(x):
 		plots = append(plots, plot{fileName(sc.Name, throughput.name), barsOf(&whole, x, throughput)}, plot{fileName(sc.Name, median.name), barsOf(&whole, x, median)})
+		plots = append(plots, ratioPlots(sc, &whole, order)...)
 	default:
 		for i := range panels {
 			plots = append(plots, overX(sc, &panels[i], x)...)
 		}
+		for i := range panels {
+			plots = append(plots, ratioPlots(sc, &panels[i], order)...)
+		}
 	}
-	plots = append(plots, ratioPlots(sc, order)...)
 	for i := range panels {
 		if c := stagesChart(sc, &panels[i]); c != nil {
 			plots = append(plots, plot{fileName(sc.Name, fileName(panels[i].name, "stages")), c})

@@ -96,7 +96,8 @@ func headOf(sc *bench.Scenario, more ...string) []string {
 func pointsTable(sc *bench.Scenario, lines []line) *table {
 	t := &table{
 		Title: "All points", Command: sc.Command,
-		Note: "Median of the runs (least–most). Latencies in µs; corrected: for coordinated omission. Steal: CPU time that the host gave to other machines, the most of all runs.",
+		Note: "Median of the runs (least–most). Latencies in µs; corrected: for coordinated omission. " +
+			"Steal: CPU time that the host gave to other machines, the most of all runs.",
 		Head: headOf(sc, "values/s", "Mbit/s", "p50", "p90", "p99", "p99.9", "p99.99", "max", "p99 corrected", "mode", "runs", "steal %"),
 	}
 	open := slices.ContainsFunc(sc.Points, func(p bench.Point) bool { return p.Config.RatePerS > 0 })
@@ -214,7 +215,8 @@ var costColumns = []costColumn{
 func costsTable(sc *bench.Scenario, lines []line) *table {
 	t := &table{
 		Title: "What a value costs", Command: sc.Command, Head: headOf(sc),
-		Note: "All processes of the system together, the clients among them. Each figure is for one value; /M: for a million values; /s: for a second. Switches are context switches; those of loops are of the threads of poll loops alone. –: not counted.",
+		Note: "All processes of the system together, the clients among them. Each figure is for one value; /M: for a million values; " +
+			"/s: for a second. Switches are context switches; those of loops are of the threads of poll loops alone. –: not counted.",
 	}
 	var shown []costColumn
 	for _, c := range costColumns {

@@ -102,7 +102,8 @@ func failoverTable(sc *bench.Scenario) *table {
 			"series", "kills", "heartbeat, ms", "leader timeout, ms", "another leads, ms: median", "90 %", "next delivered value, ms: least", "median", "90 %",
 			"most", "longest outage's end, ms: median", "most", "steal %",
 		},
-		Note: "From just before the signal on. The longest outage is the longest time without an answer at the client that begins within the time watched, whatever its cause.",
+		Note: "From just before the signal on. The longest outage is the longest time without an answer at the client that begins within the time " +
+			"watched, whatever its cause.",
 	}
 	for i := range sc.Failovers {
 		p := &sc.Failovers[i]
@@ -142,8 +143,9 @@ func socketTexts(list []bench.SocketUse) (texts []string) {
 	for i, list := range names {
 		n := len(list)
 		slices.Sort(list)
-		where := strings.Join(slices.Compact(list), ", ")
-		if distinct := slices.Compact(list); len(distinct) > 4 {
+		distinct := slices.Compact(list)
+		where := strings.Join(distinct, ", ")
+		if len(distinct) > 4 {
 			where = distinct[0] + " to " + distinct[len(distinct)-1]
 		}
 		texts[i] += ": " + where

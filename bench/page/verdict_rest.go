@@ -103,7 +103,8 @@ func (e *evidence) peers() (list []bound) {
 			}
 		}
 		if len(pairs) == 0 {
-			list = append(list, bound{what: "AF_XDP against " + want.what, want: fmt.Sprintf("≥ %g× throughput, ≤ 1/%g median latency", want.rate, want.delay), missing: want.missing})
+			both := fmt.Sprintf("≥ %g× throughput, ≤ 1/%g median latency", want.rate, want.delay)
+			list = append(list, bound{what: "AF_XDP against " + want.what, want: both, missing: want.missing})
 			continue
 		}
 		for _, n := range outstanding {
@@ -133,7 +134,8 @@ func (e *evidence) peerPairs(isIn func(string) bool) (pairs []versus, command st
 // at are the two bounds at one number of outstanding values.
 func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound {
 	rate := bound{
-		what: fmt.Sprintf("AF_XDP over %s, throughput: %d outstanding", w.what, outstanding), want: fmt.Sprintf("≥ %g×", w.rate), limit: w.rate, atLeast: true, unit: "×",
+		what: fmt.Sprintf("AF_XDP over %s, throughput: %d outstanding", w.what, outstanding),
+		want: fmt.Sprintf("≥ %g×", w.rate), limit: w.rate, atLeast: true, unit: "×",
 		missing: "not in the suites at so many outstanding",
 	}
 	delay := rate
@@ -161,7 +163,8 @@ func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound 
 func verdictTable(suites []*bench.Suite) *table {
 	t := &table{
 		Title: "Bounds", Head: []string{"figure", "result", "measured", "bound", "of"},
-		Note: "Measured: median of the runs (least–most); the median decides. The bounds are aims on a machine with 2 CPUs over veth in copy mode, with 64-byte values.",
+		Note: "Measured: median of the runs (least–most); the median decides. " +
+			"The bounds are aims on a machine with 2 CPUs over veth in copy mode, with 64-byte values.",
 	}
 	for _, b := range bounds(suites) {
 		measured := cell{Text: spreadText(b.got), Class: "num"}

@@ -16,8 +16,8 @@ func newBenchCompare() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "compare A B",
 		Short: "Tell two measurements apart: what became better, what worse, and what is noise",
-		Long: `Reads two suites, files or directories as "bench report" takes them, A from before a change and B from after it, and holds every point of the one against the
-same point of the other: the same scenario, series and configuration. For values/s, the median and the 99th percentile of latency it shows the median of
+		Long: `Reads two suites, files or directories as "bench report" takes them, A from before a change and B from after it, and holds every point of the one
+against the same point of the other: the same scenario, series and configuration. For values/s, the median and the 99th percentile of latency it shows the median of
 the runs with the least and the most, the change in percent, and a verdict:
 
   better, worse   the ranges of the runs do not overlap; the figure is how far they lie apart at least

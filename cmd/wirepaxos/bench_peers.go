@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -27,7 +26,8 @@ type peersFlags struct {
 	sizes            []int
 	rounds           int
 	duration, warmup time.Duration
-	json, binary     string
+	json, out        string
+	binary           string
 }
 
 // What is measured where the flags do not say.
@@ -61,7 +61,7 @@ where there are only its sources and go is on PATH, it is built in the user's ca
 With --durable the others write what they promise to a disk first. Exit status 1 if a run failed or cannot be believed; a ratio that misses the aim is
 reported, and no failure.`,
 		Example: `  wirepaxos bench peers --quick
-  wirepaxos bench peers --json peers.json
+  wirepaxos bench peers --out peers && wirepaxos bench report peers
   wirepaxos bench peers --peers etcd,dragonboat --outstanding 1,64 --size 1000 --rounds 3`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
@@ -76,6 +76,7 @@ reported, and no failure.`,
 	f.DurationVar(&o.warmup, "warmup", 0, fmt.Sprintf("how long its load runs before (default: %v; with --quick %v)", peersWarmup, peersQuickWarmup))
 	f.BoolVar(&o.durable, "durable", false, "what was promised is on a disk; our own runs are left out, their storage is memory")
 	f.StringVar(&o.binary, "binary", "", "the program wirepaxos-peers (default: beside this program, else built from its sources)")
+	f.StringVar(&o.out, "out", "", "write into this directory: suite.json, and for each point its latencies as .hgrm and .csv")
 	f.StringVar(&o.json, "json", "", "write the suite to this file, as one JSON object")
 	return c
 }
@@ -120,8 +121,11 @@ func (o *peersFlags) check() error {
 				ownMostOutstanding*ownMostClients)
 		}
 	}
-	return nil
+	return o.files().checkFiles()
 }
+
+// files are where results are written.
+func (o *peersFlags) files() *benchFlags { return &benchFlags{json: o.json, out: o.out} }
 
 // spreadOver says how many clients keep how many values under way each.
 func spreadOver(outstanding int) (clients, each int, ok bool) {
@@ -146,7 +150,7 @@ func (o *peersFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	contest := &contest{peersFlags: o, began: time.Now()}
+	contest := &contest{peersFlags: o, lab: netlab.Supported(), began: time.Now().UTC()}
 	if err := contest.enter(program, list); err != nil {
 		return err
 	}
@@ -156,7 +160,7 @@ func (o *peersFlags) run(c *cobra.Command) error {
 	}
 	cpu := bench.ReadCPUTimes()
 	suite := &bench.Suite{
-		Schema: bench.SuiteSchema, Command: strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "), Quick: o.quick,
+		Schema: bench.SuiteSchema, Command: strings.Join(append([]string{"wirepaxos"}, os.Args[1:]...), " "), Quick: o.quick,
 		Began: contest.began, Machine: bench.ReadMachine(),
 	}
 	contest.opening()
@@ -172,10 +176,8 @@ func (o *peersFlags) run(c *cobra.Command) error {
 		contest.table(os.Stdout, &suite.Scenarios[i])
 	}
 	contest.closing(os.Stdout, suite)
-	if o.json != "" {
-		if err := suite.WriteJSON(o.json); err != nil {
-			return err
-		}
+	if err := o.files().write(suite); err != nil {
+		return err
 	}
 	if n := contest.failures; n > 0 {
 		return failed("%d of %d runs failed or cannot be believed: the lines above say why", n, contest.made)
@@ -208,6 +210,7 @@ type contest struct {
 	*peersFlags
 	entrants []entrant
 	notes    []string
+	lab      error // why no lab can be built here; nil: it can
 	began    time.Time
 	made     int // runs
 	failures int
@@ -215,15 +218,14 @@ type contest struct {
 
 // enter puts together who takes part. What cannot be run is told, unless it was asked for by name.
 func (c *contest) enter(program string, list []listedPeer) error {
-	unsupported := netlab.Supported()
 	switch {
 	case c.durable:
 		c.notes = append(c.notes, "wirepaxos keeps its storage in memory, so with --durable it is not in the comparison")
-	case unsupported != nil:
-		c.notes = append(c.notes, fmt.Sprintf("no AF_XDP here: %v", unsupported))
-		c.entrants = append(c.entrants, c.own("kernel UDP", "udp"))
+	case c.lab != nil:
+		c.notes = append(c.notes, fmt.Sprintf("no AF_XDP here: %v", c.lab))
+		c.entrants = append(c.entrants, c.own("udp"))
 	default:
-		c.entrants = append(c.entrants, c.own("AF_XDP", "afxdp"), c.own("kernel UDP", "udp"))
+		c.entrants = append(c.entrants, c.own("afxdp"), c.own("udp"))
 	}
 	for _, name := range c.peers {
 		if !slices.ContainsFunc(list, func(p listedPeer) bool { return p.Name == name }) {

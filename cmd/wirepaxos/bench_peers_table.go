@@ -39,7 +39,7 @@ func (c *contest) table(w io.Writer, s *bench.Scenario) {
 		for _, p := range points {
 			rate, latency := p.Over(valuesPerS), p.Over(medianUs)
 			if rate.N == 0 {
-				fmt.Fprintf(w, "  %-16s failed: %s\n", p.Series, p.Failed)
+				fmt.Fprintf(w, "  %-16s no run can be believed: %s\n", p.Series, or(p.Failed, "each had a problem, told above"))
 				continue
 			}
 			fmt.Fprintf(w, "  %-16s %s %s %13s %13s%s\n", p.Series, padded(33, spread(rate, thousands)), padded(32, spread(latency, tenths)),
@@ -50,10 +50,11 @@ func (c *contest) table(w io.Writer, s *bench.Scenario) {
 	}
 }
 
+// pointsAt are the points with so many values under way, without the runs that prove nothing.
 func pointsAt(s *bench.Scenario, outstanding int) (points []*bench.Point) {
 	for i := range s.Points {
 		if s.Points[i].Config.Outstanding == outstanding {
-			points = append(points, &s.Points[i])
+			points = append(points, s.Points[i].Sound())
 		}
 	}
 	return points
@@ -76,10 +77,7 @@ func remarks(p *bench.Point, rounds int) string {
 		list = append(list, "the mean: it tells no median")
 	}
 	if n := len(p.Runs); n < rounds {
-		list = append(list, fmt.Sprintf("%d of %d runs failed", rounds-n, rounds))
-	}
-	if slices.ContainsFunc(p.Runs, func(r bench.Run) bool { return len(r.Problems) > 0 }) {
-		list = append(list, "not to be believed")
+		list = append(list, fmt.Sprintf("%d of %d runs left out: they failed or cannot be believed", rounds-n, rounds))
 	}
 	if len(list) == 0 {
 		return ""

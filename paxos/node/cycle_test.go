@@ -143,3 +143,25 @@ func TestPackedOnMem(t *testing.T) {
 		}
 	}
 }
+
+// A cycle takes one burst from a port, and a burst that is full leaves while the cycle goes on: neither end of a link waits for all that the
+// other has.
+func TestBursts(t *testing.T) {
+	r := newRig(t, rigFile(t), "m", nil)
+	p := r.ports["a"]
+	for range burst + 5 {
+		p.in = append(p.in, r.frame(acceptor1, learner5, paxos.Message{Kind: paxos.KindTrimmed}))
+	}
+	if r.cycle(); len(p.in) != 5 {
+		t.Errorf("%d frames are left after a cycle, want 5", len(p.in))
+	}
+
+	lane := r.node.routes[acceptor1].lane
+	sent, flushes := len(p.sent), p.flushes
+	for range burst + 1 {
+		r.node.hand(lane, dataplane.Frame{Data: []byte{1}})
+	}
+	if len(p.sent)-sent != burst || p.flushes-flushes != 1 {
+		t.Errorf("of %d frames %d were sent in %d flushes before the cycle ended, want %d in one", burst+1, len(p.sent)-sent, p.flushes-flushes, burst)
+	}
+}

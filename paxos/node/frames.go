@@ -15,21 +15,14 @@ type lane struct {
 }
 
 func newLane(p dataplane.Port) *lane {
-	return &lane{port: p, rx: make([]dataplane.Frame, cycleFrames), stash: make([]dataplane.Frame, 0, burst), tx: make([]dataplane.Frame, 0, burst)}
+	return &lane{port: p, rx: make([]dataplane.Frame, burst), stash: make([]dataplane.Frame, 0, burst), tx: make([]dataplane.Frame, 0, burst)}
 }
 
-// receive takes what has arrived. The frames stay until the end of the cycle: messages in the inboxes point into them.
+// receive takes a burst of what has arrived. The frames stay until the end of the cycle: messages in the inboxes point into them.
 func (n *Node) receive(l *lane) int {
-	l.n = 0
-	for l.n < len(l.rx) {
-		got := l.port.RxBurst(l.rx[l.n:min(l.n+burst, len(l.rx))])
-		for i := range got {
-			n.frame(&l.rx[l.n+i])
-		}
-		l.n += got
-		if got < burst {
-			break
-		}
+	l.n = l.port.RxBurst(l.rx)
+	for i := range l.rx[:l.n] {
+		n.frame(&l.rx[i])
 	}
 	return l.n
 }
@@ -189,10 +182,11 @@ func (n *Node) finish(b *builder) {
 	n.hand(b.lane, b.frame)
 }
 
-// hand gives a finished frame to its lane.
+// hand gives a finished frame to its lane. A whole burst leaves at once, so that whoever gets it is at work while the rest is written.
 func (n *Node) hand(l *lane, f dataplane.Frame) {
 	if len(l.tx) == cap(l.tx) {
 		n.push(l)
+		l.port.Flush()
 	}
 	l.tx = append(l.tx, f)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // stepped are the benchmarks whose instructions are counted, and for how many operations: 100,000 instructions take a second or two. They use one thread,
-// make no system call and loop by b.Loop.
+// make no system call, allocate nothing and loop by b.Loop.
 var stepped = []struct {
 	pkg, benchmark string
 	operations     int
@@ -21,13 +21,13 @@ var stepped = []struct {
 	{"dataplane/mem", "Burst/burst-32", 1},
 	{"dataplane/afxdp", "Rings", 1},
 	{"paxos", "Accept/burst=1/a-frame=1", 10},
-	{"paxos", "Accept/burst=32/a-frame=8", 1},
+	{"paxos", "AcceptorStep/burst=32", 1},
 	{"paxos", "Learner/burst=32", 1},
 	{"paxos", "Proposer/instance/submit=16", 1},
 	{"paxos", "Apply/clients=64", 1},
 	{"paxos", "Codec/decode/accept", 1},
 	{"paxos", "Frame/check/168", 1},
-	{"paxos", "Group/instance/frames=true", 1},
+	{"paxos", "Group/instance/frames=false", 1},
 	{"paxos/node", "Receive/1-messages", 10},
 	{"paxos/node", "Receive/8-messages", 2},
 	{"paxos/node", "Transmit/1-messages", 5},
