@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -39,7 +40,7 @@ func (c *contest) table(w io.Writer, s *bench.Scenario) {
 		for _, p := range points {
 			rate, latency := p.Over(valuesPerS), p.Over(medianUs)
 			if rate.N == 0 {
-				fmt.Fprintf(w, "  %-16s no run can be believed: %s\n", p.Series, or(p.Failed, "each had a problem, told above"))
+				fmt.Fprintf(w, "  %-16s no run can be believed: %s\n", p.Series, cmp.Or(p.Failed, "each had a problem, told above"))
 				continue
 			}
 			fmt.Fprintf(w, "  %-16s %s %s %13s %13s%s\n", p.Series, padded(33, spread(rate, thousands)), padded(32, spread(latency, tenths)),

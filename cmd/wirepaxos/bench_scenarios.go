@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -30,18 +31,9 @@ func (b *benchFlags) point(name, series string, c trialConfig) *benchPoint {
 		c.link = b.link
 	}
 	c.acceptors, c.proposers, c.learners = max(c.acceptors, 3), max(c.proposers, 1), max(c.learners, 1)
-	c.batch, c.layout = or(c.batch, "instance"), or(c.layout, layoutPacked)
+	c.batch, c.layout = cmp.Or(c.batch, "instance"), cmp.Or(c.layout, layoutPacked)
 	c.groups, c.clients, c.outstanding, c.size = max(c.groups, 1), max(c.clients, 1), max(c.outstanding, 1), max(c.size, 1)
 	return &benchPoint{name: name, series: series, trial: c}
-}
-
-// or is v, or what to take in its place if it was not given.
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 func latencyScenario() *scenario {
@@ -97,6 +89,9 @@ a burst in one instance, and with one message a frame as the paper has it (batch
 			for _, n := range clients {
 				for _, size := range []int{64, 1000} {
 					for _, batch := range []string{"instance", "off"} {
+						if b.quick && size != usualValue && batch == "off" {
+							continue
+						}
 						for _, t := range b.over("afxdp", "udp") {
 							name := fmt.Sprintf("%s-%s-%db-c%d", t, batch, size, n)
 							series := fmt.Sprintf("%s, %d B, batch %s", transportTitles[t], size, batch)
@@ -112,10 +107,10 @@ a burst in one instance, and with one message a frame as the paper has it (batch
 
 func sizesScenario() *scenario {
 	return &scenario{
-		name: "sizes", title: "values of 1 byte to 64 KiB, 64 of them outstanding", x: "value_size",
+		name: "sizes", title: "values of 1 byte to 64 KiB, 64 of them outstanding", x: "value_size", rounds: 3,
 		short: "Values of 1 byte to 64 KiB",
 		long: `One client with 64 outstanding values of 1, 64, 256, 1000, 1396, 4096, 16384 and 65536 bytes. Up to 1,396 bytes (1,368 over UDP) a value fits a frame of
-Ethernet's 1,500; a larger one goes in fragments.`,
+Ethernet's 1,500; a larger one goes in fragments. Three runs of each point, unless --rounds says otherwise.`,
 		example: "  wirepaxos bench sizes\n  wirepaxos bench sizes --transport afxdp --points '1396|4096'",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			sizes := []int{1, 64, 256, 1000, 1396, 4096, 16384, 65536}
@@ -138,11 +133,12 @@ const followed = 16
 
 func stagesScenario() *scenario {
 	return &scenario{
-		name: "stages", title: "where a value's time goes, from role to role",
+		name: "stages", title: "where a value's time goes, from role to role", rounds: 3,
 		short: "Where a value's time goes, from role to role",
 		long: `One client with one outstanding value of 64 bytes, in the packed layout and with a process for each role, and in the packed layout with 64 of
 them. One value in 16 is followed: from the client to the proposer, which gives it an instance, to the acceptor that completes a quorum, to the learner that
-delivers it, and back. Times are those of the cycles of the loops: two roles that handle a value in one cycle have it at one time.`,
+delivers it, and back. Times are those of the cycles of the loops: two roles that handle a value in one cycle have it at one time. Three runs of each
+point, unless --rounds says otherwise.`,
 		example: "  wirepaxos bench stages\n  wirepaxos bench stages --transport afxdp --points packed --out stages",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			for _, kind := range []struct {
@@ -171,7 +167,7 @@ that are sent. Three runs of each point, unless --rounds says otherwise.`,
 		points: func(b *benchFlags) (points []*benchPoint) {
 			acceptors := []int{1, 2, 3, 4, 5, 6, 7}
 			if b.quick {
-				acceptors = []int{1, 3, 7}
+				acceptors = []int{3, 7}
 			}
 			for _, n := range acceptors {
 				for _, layout := range []string{layoutPacked, layoutProposersApart, layoutProcessPerRole, layoutSharedNIC} {
@@ -199,7 +195,11 @@ context switches a second and Kernel Paxos about 150. The counts are of all proc
 that poll.`,
 		example: "  wirepaxos bench cpu\n  wirepaxos bench cpu --idle spin --transport afxdp",
 		points: func(b *benchFlags) (points []*benchPoint) {
-			for _, n := range []int{1, 2, 4, 8} {
+			clients := []int{1, 2, 4, 8}
+			if b.quick {
+				clients = []int{1, 8}
+			}
+			for _, n := range clients {
 				for _, t := range b.over(allTransports...) {
 					points = append(points, b.point(fmt.Sprintf("%s-c%d", t, n), transportTitles[t], trialConfig{transport: t, clients: n, size: usualValue}))
 				}

@@ -188,6 +188,14 @@ func (r *demoRun) checkLearners(t *testing.T, raw map[string]any) {
 	}
 }
 
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
 // An open loop says so, and how exact it was; its latencies are from when values were due. Every file that was asked for is there.
 func TestDemoOpenLoop(t *testing.T) {
 	out := t.TempDir()
