@@ -6,10 +6,11 @@ DURATION ?= 5s
 SEEDS    ?= 2000
 
 BINARY := bin/wirepaxos
+PEERS  := bin/wirepaxos-peers
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: build ## a whole cluster on this machine for ten seconds, and what it measured
@@ -24,13 +25,19 @@ test: ## every check and every test, with what was skipped and why
 build: ## bin/wirepaxos
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/wirepaxos
 
+# The other systems that wirepaxos is compared with are in a module of their own; their modules are fetched when this is first built.
+.PHONY: peers
+peers: ## bin/wirepaxos-peers, for bin/wirepaxos bench peers
+	CGO_ENABLED=0 $(GO) -C bench/peers build -trimpath -o ../../$(PEERS) .
+
 .PHONY: lint
 lint: ## gofmt, vet, the linter that is installed, and this project's own rules
 	@unformatted="$$($(GO) list -f '{{.Dir}}' ./... | xargs $$($(GO) env GOROOT)/bin/gofmt -l)"; \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) -C bench/peers vet ./...
 	@PATH="$$PATH:$$($(GO) env GOPATH)/bin"; \
-	if command -v golangci-lint >/dev/null; then echo golangci-lint run ./...; golangci-lint run ./...; \
+	if command -v golangci-lint >/dev/null; then echo golangci-lint run ./...; golangci-lint run ./... && cd bench/peers && golangci-lint run ./...; \
 	elif command -v staticcheck >/dev/null; then echo staticcheck ./...; staticcheck ./...; \
 	else echo "skipped: neither golangci-lint nor staticcheck is on PATH or in GOPATH/bin"; fi
 	$(GO) run ./tools/lint
@@ -63,6 +70,11 @@ bench: build ## the hot functions, then the same cluster on each transport for D
 	@for transport in mem udp afxdp; do \
 		echo "== $$transport"; $(BINARY) demo --transport $$transport --duration $(DURATION) || exit 1; \
 	done
+
+# UPDATE=1 keeps what is counted now, instead of comparing with what was kept.
+.PHONY: bench-check
+bench-check: ## what does not depend on the machine (allocations, frames, instructions), against bench/counts.txt
+	@$(GO) run ./tools/counts $(if $(filter 1,$(UPDATE)),-update)
 
 .PHONY: lab-up
 lab-up: build ## build the lab: a namespace, a link for each node, a switch

@@ -109,6 +109,21 @@ func TestOpenLoopTellsWhatItIsBehind(t *testing.T) {
 	}
 }
 
+// What is due between the last cycle before the end and the end is submitted by the first one behind it.
+func TestOpenLoopSubmitsUpToItsEnd(t *testing.T) {
+	r := newRig(t, LoadConfig{Sessions: 1, Outstanding: 64, Size: 8, Rate: 4e6, Arrivals: ArrivalsConstant, DurationNs: 10 * rigCycle})
+	for range 10 {
+		r.step()
+	}
+	if r.load.submitted != 37 {
+		t.Fatalf("%d submitted a cycle before the end, want 37", r.load.submitted)
+	}
+	r.finish(5)
+	if res := r.result(); res.Submitted != 40 || res.Values != 40 || res.Behind != 0 {
+		t.Errorf("result %+v", res)
+	}
+}
+
 // Every value was asked for and submitted: nothing is behind, however late.
 func TestOpenLoopEndsAfterValues(t *testing.T) {
 	r := newRig(t, LoadConfig{Sessions: 1, Outstanding: 2, Size: 8, Rate: 8e6, Values: 100})

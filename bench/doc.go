@@ -16,9 +16,8 @@
 // reads the clock once a cycle, at its start, so both ends are exact to one cycle. Recording keeps three significant digits.
 //
 // In an open loop it is from the time at which the value was due. That is exact to a nanosecond; a value is submitted in the first cycle from then
-// on, or when a session has room again. A loop that spins on a core of its own is a fraction of a microsecond late in the median. One that sleeps
-// is woken for the time by ppoll(2), which takes tens of microseconds. The report has the histogram of it ("late submit"); whatever it was, it
-// is part of the latencies.
+// on, or when a session has room again. A loop that spins was 0.2 µs late in the median; one that sleeps is woken for the time by ppoll(2), 20 µs
+// late and more, on a machine that others used too. The report has the histogram of it ("late submit"): whatever it was is part of the latencies.
 //
 // # What values cost
 //
@@ -26,6 +25,11 @@
 // delivered between them. In between nobody asks the processes for anything. The readings themselves wake threads and allocate answers, some
 // hundred objects each; the loops' own context switches therefore stand apart. Measured with demo --idle spin --progress=false, 2 to 10 s: no loop
 // waited once, 0 to 4 blocks of objects were allocated in all processes, and no GC cycle ran.
+//
+// # Where the time goes
+//
+// StageNotes follow one value in so many: each loop notes in which cycle it passed the client, the proposer, an acceptor, the learner and the
+// client again, from what the roles are told and say; JoinStages puts the notes of all loops of a host together.
 //
 // # The floor
 //

@@ -60,6 +60,8 @@ type Report struct {
 
 	Costs *Costs `json:"costs,omitempty"` // of the measurement; missing where they were not taken: a run that lost processes, or saw only one of several
 
+	Stages []Stage `json:"stages,omitempty"` // of sampled values; missing where none were sampled. The last one is the whole way, client to client
+
 	HeartbeatMs     float64 `json:"heartbeat_ms"`
 	LeaderTimeoutMs float64 `json:"leader_timeout_ms"`
 	ClientRetryMs   float64 `json:"client_retry_ms"`

@@ -17,12 +17,13 @@ func (r *Report) Run(round int) (Run, error) {
 	}
 	run := Run{
 		Round: round, DurationS: r.DurationS, Values: r.Values, ValuesPerS: r.ValuesPerS, LatencyUs: r.LatencyUs,
-		HistogramV2: encoded, Behind: r.Behind, StealPercent: r.StealPercent, Problems: r.Problems, Costs: r.counted(),
+		HistogramV2: encoded, Behind: r.Behind, Wire: r.Wire, StealPercent: r.StealPercent, Problems: r.Problems, Costs: r.counted(),
 	}
 	if r.Arrivals == "" {
 		corrected := r.LatencyCorrectedUs
 		run.LatencyCorrectedUs = &corrected
 	}
+	run.Stages = r.Stages
 	switch {
 	case len(run.Problems) == 0 && !r.Equal:
 		run.Problems = []string{"the learners did not deliver the same"}

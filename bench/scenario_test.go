@@ -92,16 +92,20 @@ func TestJoinRuns(t *testing.T) {
 
 func sampleSuite(t *testing.T) *Suite {
 	t.Helper()
-	config := Config{Transport: "afxdp", Clients: 16, WireHops: 2, ValueSize: 64}
-	other := config
+	config := Config{Transport: "afxdp", Mode: "copy", Driver: "veth", Layout: "packed", Idle: "spin", Clients: 16, WireHops: 2, ValueSize: 64}
+	other, shared := config, []CoreUse{{Core: 1}, {Core: -1}}
 	other.Clients = 1
+	sleeps := other
+	sleeps.Idle = "block"
 	return &Suite{Schema: SuiteSchema, Scenarios: []Scenario{
 		{
 			Name: "curve", Title: "more and more clients", Command: "wirepaxos bench curve", X: "clients", TookS: 12,
 			Notes: []string{strings.Repeat("a long note ", 20)},
 			Points: []Point{
-				{Name: "afxdp-c1", Series: "AF_XDP", Config: other, Runs: []Run{sampleRun(t, 1, 1000, 7000), sampleRun(t, 2, 3000, 9000, "lost 3")}},
-				{Name: "udp-c1", Series: "kernel UDP", Config: other, Failed: "round 2: it broke", Runs: []Run{sampleRun(t, 1, 500, 20_000)}},
+				{Name: "afxdp-c1", Series: "AF_XDP", Config: other, Runs: []Run{
+					sampleRun(t, 1, 1000, 7000), sampleRun(t, 2, 3000, 9000), sampleRun(t, 3, 5000, 9000, "lost 3"),
+				}},
+				{Name: "udp-c1", Series: "kernel UDP", Config: sleeps, Cores: shared, Failed: "round 2: it broke", Runs: []Run{sampleRun(t, 1, 500, 20_000)}},
 				{Name: "afxdp-c16", Series: "AF_XDP", Config: config, Runs: []Run{sampleRun(t, 1, 123_456, 50_000)}},
 				{Name: "mem-c1", Series: "memory", Config: other, Failed: "not measured: no AF_XDP"},
 			},
@@ -130,9 +134,10 @@ func TestScenarioText(t *testing.T) {
 	text := b.String()
 	last := -1
 	for _, want := range []string{
-		"curve: more and more clients\n  wirepaxos bench curve, 2 runs of 1 s a point, in turn, 12 s in all\n",
+		"curve: more and more clients\n  wirepaxos bench curve, 3 runs of 1 s a point, in turn, 12 s in all\n" +
+			"  afxdp in copy mode on veth\n  packed: idle spin, a core for each loop; packed: idle block, no cores of their own\n\n",
 		"clients             values/s", "AF_XDP            1  2,000 (1,000–3,000)", "AF_XDP           16              123,456", "kernel UDP        1",
-		"PROBLEM: afxdp-c1, round 2: lost 3", "udp-c1: round 2: it broke", "mem-c1: not measured", "  * a long note",
+		"PROBLEM: afxdp-c1, round 3: lost 3", "udp-c1: round 2: it broke", "mem-c1: not measured", "  * a long note",
 		"afxdp: not measured: no AF_XDP", "kernel UDP      5", "9.5  11.0   12.0", "PROBLEM: udp: doubled 1", "paxos.Decode  30.0 (20.0–40.0)",
 		"skipped: there is none",
 	} {
@@ -153,16 +158,21 @@ func TestScenarioText(t *testing.T) {
 func TestScenarioTextOfItsOwn(t *testing.T) {
 	s := sampleSuite(t)
 	run := &s.Scenarios[0].Points[0].Runs[0]
+	run.Stages = []Stage{
+		{From: "client", To: "proposer", Samples: 5, LatencyUs: Latency{P50: 0.75}}, {From: "proposer", To: "acceptor"},
+		{From: "client", To: "client", Samples: 5, LatencyUs: Latency{P50: 6.5}},
+	}
 	run.Wire, run.Behind, run.StealPercent = &Wire{FloorUs: 4.5, RatioFloor: 1.25}, 12, 7
 	for name, want := range map[string][]string{
-		"cpu":   {"switches/s", " 6,000", "370,368", "of loops/s", "-", "CPU µs/value"},
-		"hops":  {"hops", "frames/value", "7.00"},
-		"sizes": {"Mbit/s", "      1  "},
-		"curve": {"floor µs", "4.50", "ratio", "1.25", "behind", "steal %"},
+		"cpu":    {"switches/s", " 6,000", "370,368", "of loops/s", "-", "CPU µs/value"},
+		"hops":   {"hops", "frames/value", "7.00"},
+		"stages": {"to proposer  to acceptor  in all", "0.75            -    6.50"},
+		"sizes":  {"Mbit/s", "      1  "},
+		"curve":  {"floor µs", "4.50", "ratio", "1.25", "behind", "steal %"},
 	} {
 		sc := s.Scenarios[0]
 		sc.Name, sc.Points = name, slices.Clone(sc.Points)
-		if name == "curve" {
+		if name == "curve" || name == "stages" {
 			sc.Points = sc.Points[:1]
 			sc.Points[0].Runs = sc.Points[0].Runs[:1]
 		}
@@ -194,7 +204,7 @@ func TestScenarioTextNarrows(t *testing.T) {
 }
 
 func TestSuiteProblems(t *testing.T) {
-	want := []string{"curve, afxdp-c1, round 2: lost 3", "failover, udp: doubled 1"}
+	want := []string{"curve, afxdp-c1, round 3: lost 3", "failover, udp: doubled 1"}
 	if got := sampleSuite(t).Problems(); !slices.Equal(got, want) {
 		t.Errorf("problems %q, want %q", got, want)
 	}
@@ -221,7 +231,7 @@ func TestSuiteFiles(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
-	if text, err := os.ReadFile(filepath.Join(dir, "curve-afxdp-c1.csv")); err != nil || !strings.Contains(string(text), "25.000000,7.003,1000\n") {
+	if text, err := os.ReadFile(filepath.Join(dir, "curve-afxdp-c1.csv")); err != nil || !strings.Contains(string(text), "11.111111,7.003,1000\n") {
 		t.Errorf("the table of both runs is %s, %v", text, err)
 	}
 	if back, err := ReadSuite(filepath.Join(dir, "suite.json")); err != nil || len(back.Scenarios) != 4 {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Text writes what a scenario is about and a table with a line for each of its points: the median of the runs, with the least and the most.
@@ -15,6 +14,9 @@ func (s *Scenario) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", s.Name, s.Title)
 	fmt.Fprintf(&b, "  %s\n", s.conditions())
+	for _, where := range s.places() {
+		b.WriteString(wrapped("  ", where, textWidth))
+	}
 	if s.Skipped != "" {
 		fmt.Fprintf(&b, "  skipped: %s\n", s.Skipped)
 	}
@@ -56,6 +58,40 @@ func (s *Scenario) conditions() string {
 	return line + fmt.Sprintf(", %.0f s in all", s.TookS)
 }
 
+// places are what the sockets of the points got, and how the loops of each layout ran.
+func (s *Scenario) places() (lines []string) {
+	var sockets, loops []string
+	add := func(list *[]string, text string) {
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
+		}
+	}
+	for i := range s.Points {
+		p := &s.Points[i]
+		if len(p.Runs) == 0 {
+			continue
+		}
+		c := &p.Config
+		socket := c.Transport
+		if c.Mode != "" {
+			socket += " in " + c.Mode + " mode"
+		}
+		if c.Driver != "" {
+			socket += " on " + c.Driver
+		}
+		add(&sockets, socket)
+		apart := "a core for each loop"
+		if slices.ContainsFunc(p.Cores, func(u CoreUse) bool { return u.Core < 0 }) {
+			apart = "no cores of their own"
+		}
+		add(&loops, fmt.Sprintf("%s: idle %s, %s", c.Layout, c.Idle, apart))
+	}
+	if len(sockets) > 0 {
+		lines = []string{strings.Join(sockets, ", "), strings.Join(loops, "; ")}
+	}
+	return lines
+}
+
 // column is one of a table of points.
 type column struct {
 	head  string
@@ -78,22 +114,27 @@ func (s *Scenario) points(b *strings.Builder) {
 	}
 }
 
-// rows are the table of the points that ran: a head, then the points of each series together.
+// rows are the table of the points that ran, of the runs alone that prove something: a head, then the points of each series together.
 func (s *Scenario) rows(columns []column) [][]string {
 	rows := [][]string{nil}
 	for _, c := range columns {
 		rows[0] = append(rows[0], c.head)
 	}
+	var points []*Point
 	var series []string
 	for i := range s.Points {
-		if p := &s.Points[i]; len(p.Runs) > 0 && !slices.Contains(series, p.Series) {
+		p := s.Points[i].Sound()
+		if len(p.Runs) == 0 {
+			continue
+		}
+		points = append(points, p)
+		if !slices.Contains(series, p.Series) {
 			series = append(series, p.Series)
 		}
 	}
 	for _, name := range series {
-		for i := range s.Points {
-			p := &s.Points[i]
-			if p.Series != name || len(p.Runs) == 0 {
+		for _, p := range points {
+			if p.Series != name {
 				continue
 			}
 			var row []string
@@ -119,6 +160,8 @@ func (s *Scenario) columns() []column {
 	switch s.Name {
 	case "cpu":
 		return append(append(columns, rate), costColumns...)
+	case "stages":
+		return append(append(columns, rate, p50), s.stages()...)
 	case "hops":
 		columns = append(columns, column{head: "hops", cell: func(p *Point) string { return strconv.FormatFloat(p.Config.WireHops, 'f', -1, 64) }},
 			median("frames/value", fine, perValue(func(c *Costs) float64 { return known(c.Frames) })), rate, p50, p99)
@@ -131,6 +174,38 @@ func (s *Scenario) columns() []column {
 		columns = append(columns, rate, p50, p99, p999)
 	}
 	return append(columns, s.occasional()...)
+}
+
+// stages are a column for the median of each stage that any run has, in their order.
+func (s *Scenario) stages() (columns []column) {
+	head := func(stage *Stage) string {
+		if stage.From == stage.To {
+			return "in all"
+		}
+		return "to " + stage.To
+	}
+	var heads []string
+	for i := range s.Points {
+		for k := range s.Points[i].Runs {
+			stages := s.Points[i].Runs[k].Stages
+			for j := range stages {
+				if h := head(&stages[j]); !slices.Contains(heads, h) {
+					heads = append(heads, h)
+				}
+			}
+		}
+	}
+	for _, h := range heads {
+		columns = append(columns, median(h, decimals, func(r *Run) float64 {
+			for i := range r.Stages {
+				if stage := &r.Stages[i]; head(stage) == h && stage.Samples > 0 {
+					return stage.LatencyUs.P50
+				}
+			}
+			return math.NaN()
+		}))
+	}
+	return columns
 }
 
 // occasional are the columns that are there only where there is something in them.
@@ -222,38 +297,16 @@ func (s Spread) text(format func(float64) string) string {
 	return fmt.Sprintf("%s (%s–%s)", format(s.Median), format(s.Min), format(s.Max))
 }
 
-// fine writes small figures with as many decimals as mean something.
-func fine(x float64) string {
-	switch {
-	case x == 0:
-		return "0"
-	case x < 0.01:
-		return strconv.FormatFloat(x, 'f', 5, 64)
-	case x < 1:
-		return strconv.FormatFloat(x, 'f', 3, 64)
-	}
-	return decimals(x)
-}
-
-func whole(x float64) string { return strconv.FormatFloat(x, 'f', 0, 64) }
-
 // field is a field by its JSON name, for people.
 func (c *Config) field(name string) string {
-	switch name {
-	case "outstanding":
-		return strconv.Itoa(c.Outstanding)
-	case "clients":
-		return strconv.Itoa(c.Clients)
-	case "value_size":
-		return strconv.Itoa(c.ValueSize)
-	case "acceptors":
-		return strconv.Itoa(c.Acceptors)
-	case "groups":
-		return strconv.Itoa(c.Groups)
-	case "rate_per_s":
-		return grouped(c.RatePerS)
+	f := FieldOf(name)
+	if f == nil {
+		return ""
 	}
-	return ""
+	if rate, ok := f.Value(c).(float64); ok {
+		return grouped(rate)
+	}
+	return fmt.Sprint(f.Value(c))
 }
 
 // failovers writes how long values did not go on.
@@ -291,61 +344,6 @@ func (s *Scenario) micro(b *strings.Builder) {
 	if len(rows) > 1 {
 		writeTable(b, rows)
 	}
-}
-
-// textWidth is how many columns a text for people takes at most.
-const textWidth = 120
-
-func columnWidths(rows [][]string) []int {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	return widths
-}
-
-func tableWidth(rows [][]string) (all int) {
-	for _, w := range columnWidths(rows) {
-		all += 2 + w
-	}
-	return all
-}
-
-// writeTable aligns the first column to the left and the others to the right.
-func writeTable(b *strings.Builder, rows [][]string) {
-	widths := columnWidths(rows)
-	for _, row := range rows {
-		b.WriteString("  ")
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
-				b.WriteString(cell + pad)
-			} else {
-				b.WriteString("  " + pad + cell)
-			}
-		}
-		b.WriteByte('\n')
-	}
-}
-
-// wrapped breaks text between words; what follows the first line stands below it.
-func wrapped(lead, text string, width int) string {
-	var b strings.Builder
-	line := lead
-	for i, word := range strings.Fields(text) {
-		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			b.WriteString(line + "\n")
-			line = strings.Repeat(" ", len(lead)) + word
-			continue
-		}
-		if i > 0 {
-			line += " "
-		}
-		line += word
-	}
-	return b.String() + line + "\n"
 }
 
 // Line is a run in a few words.

@@ -18,6 +18,7 @@ func (r *Report) Text(w io.Writer) error {
 	r.failovers(&b)
 	r.latencies(&b)
 	plot(&b, "measured", r.measured)
+	stagesText(&b, r.Stages)
 	if r.Costs != nil {
 		r.Costs.text(&b)
 	}

@@ -39,6 +39,7 @@ type Acceptor struct {
 	values   byteRing
 	stored   uint64 // instances from low on that hold a value
 	largest  uint64 // bytes of the ring that the largest value takes
+	spare    uint64 // bytes of the ring that no new instance takes
 	cramped  bool   // a value found no room: look for more when the next step begins
 	first    bool   // one of the instance at the low watermark did not
 	leases   leases
@@ -89,6 +90,7 @@ func NewAcceptor(cfg AcceptorConfig) *Acceptor {
 		values:   newByteRing(cfg.ValueBytes),
 		leases:   newLeases(),
 		largest:  recordSize(largest),
+		spare:    max(2*recordSize(largest), uint64(cfg.ValueBytes)/8),
 		learner:  placesOf(cfg.Members.Learners),
 		proposer: placesOf(cfg.Members.Proposers),
 		votes:    newAccumulator(cfg.MTU, cfg.Aggregate),

@@ -12,7 +12,7 @@ import "bytes"
 // store makes m's value the accepted one of its instance. P4: on any reason but ReasonNone nothing changed and there is no vote.
 func (a *Acceptor) store(m *Message) Reason {
 	s := &a.slots[m.Instance&a.mask]
-	again := s.ballot != 0 && s.instance == m.Instance
+	again := s.instance == m.Instance && s.ballot != 0
 	if again {
 		same := bytes.Equal(a.values.get(s.at, s.length), m.Data)
 		if m.Ballot == s.ballot && !same {
@@ -34,7 +34,8 @@ func (a *Acceptor) store(m *Message) Reason {
 	if !again {
 		a.stored++
 	}
-	*s = acceptorSlot{instance: m.Instance, ballot: m.Ballot, length: uint32(len(m.Data)), at: a.values.put(m.Instance, m.Data)}
+	s.instance, s.ballot, s.length = m.Instance, m.Ballot, uint32(len(m.Data)) // a literal would be made elsewhere and copied
+	s.at = a.values.put(m.Instance, m.Data)
 	if m.Instance >= a.high {
 		a.high = m.Instance + 1
 	}
@@ -48,16 +49,15 @@ func (a *Acceptor) store(m *Message) Reason {
 // The instance at the low watermark takes what all others leave: room for its value, for another that a later ballot puts in its place, and for the
 // end of the buffer. It alone brings the low watermark on, and with it everything else.
 func (a *Acceptor) fits(i Instance, length int) bool {
-	need := recordSize(length)
 	switch {
 	case i == a.low:
+		return a.values.fits(length)
 	case i >= a.high:
-		need += (uint64(i-a.low) - a.stored + 1) * a.largest
-		need += max(2*a.largest, uint64(len(a.values.buf))/8)
+		missing := uint64(i-a.low) - a.stored
+		return recordSize(length)+(missing+1)*a.largest+a.spare <= a.values.free()
 	default:
-		need += 3 * a.largest
+		return recordSize(length)+3*a.largest <= a.values.free()
 	}
-	return need <= a.values.free() && a.values.fits(length)
 }
 
 // makeRoom begins a step: no message shows a value of ours any more.
@@ -74,6 +74,13 @@ func (a *Acceptor) makeRoom() {
 
 // reclaim wins back the room of the oldest values, up to the first that is neither trimmed nor replaced.
 func (a *Acceptor) reclaim() {
+	at := nowhere
+	if s := a.slot(a.low); s != nil {
+		at = s.at
+	}
+	if a.values.dropBelow(a.low, at) {
+		return
+	}
 	for {
 		instance, at, ok := a.values.oldest()
 		if !ok || a.lives(instance, at) {
@@ -110,9 +117,13 @@ func (a *Acceptor) trim(low Instance) {
 		return
 	}
 	// Slots keep their old content: it is told from new by its instance, and below low nobody looks.
-	for i, end := a.low, min(low, a.high); i < end; i++ {
-		if s := &a.slots[i&a.mask]; s.ballot != 0 && s.instance == i {
-			a.stored--
+	if end := min(low, a.high); a.stored == uint64(a.high-a.low) {
+		a.stored -= uint64(end - a.low) // nothing is missing
+	} else {
+		for i := a.low; i < end; i++ {
+			if s := &a.slots[i&a.mask]; s.ballot != 0 && s.instance == i {
+				a.stored--
+			}
 		}
 	}
 	a.low = low

@@ -148,13 +148,25 @@ type accumulator struct {
 	alone  bool // one Accepted for each instance
 }
 
+// maxRange bounds the instances of a range: their number has 32 bits.
+const maxRange = 1 << 31
+
 func newAccumulator(mtu int, aggregate bool) accumulator {
 	return accumulator{ranges: make([]acceptedRange, 0, room(KindAccepted, mtu)/acceptedEntrySize), alone: !aggregate}
 }
 
 func (v *accumulator) add(a *Acceptor, b Ballot, i Instance, out *Outbox) {
-	if n := len(v.ranges); n > 0 && v.to == 0 && v.ballot == b && v.ranges[n-1].First+Instance(v.ranges[n-1].Count) == i+1 {
-		return // said just now: fragments of what was accepted come in a row
+	if n := len(v.ranges); n > 0 && v.to == 0 && v.ballot == b {
+		r := &v.ranges[n-1]
+		switch r.First + Instance(r.Count) {
+		case i + 1:
+			return // said just now: fragments of what was accepted come in a row
+		case i:
+			if !v.alone && r.Count < maxRange {
+				r.Count++
+				return
+			}
+		}
 	}
 	if v.to != 0 || v.ballot != b || v.alone {
 		v.flush(a, out)
@@ -184,7 +196,7 @@ func (v *accumulator) extend(a *Acceptor, i Instance, out *Outbox) {
 func (v *accumulator) append(i Instance) {
 	if n := len(v.ranges); n > 0 {
 		r := &v.ranges[n-1]
-		if r.First+Instance(r.Count) == i && r.Count < 1<<31 {
+		if r.First+Instance(r.Count) == i && r.Count < maxRange {
 			r.Count++
 			return
 		}

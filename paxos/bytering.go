@@ -15,12 +15,16 @@ type byteRing struct {
 	tail uint64 // bytes ever won back
 	edge uint64 // the tail when this step began: nothing from there on is written over
 	look uint64 // the head at which to look for dead records again
+
+	last  Instance // of the record that was appended last
+	mixed uint64   // from here on records lie in the order of instances, each of a higher one
 }
 
 // A record's header: instance u64 (padRecord: filler up to the end of the buffer), length u32, 0 u32. Records begin at multiples of 16.
 const (
 	recordHeader = 16
 	padRecord    = ^uint64(0)
+	nowhere      = ^uint64(0) // no position of a record
 )
 
 // newByteRing allocates a ring of size bytes, a power of two.
@@ -67,16 +71,25 @@ func (r *byteRing) untilEnd() uint64 { return uint64(len(r.buf)) - r.head&r.mask
 func (r *byteRing) put(instance Instance, data []byte) (at uint64) {
 	size := recordSize(len(data))
 	if end := r.untilEnd(); size > end {
-		pos := r.head & r.mask
-		put2(r.buf[pos:], padRecord, end)
-		r.head += end
+		r.pad(end)
 	}
 	at = r.head
+	if instance <= r.last {
+		r.mixed = at
+	}
+	r.last = instance
 	pos := at & r.mask
-	put2(r.buf[pos:], uint64(instance), uint64(len(data)))
-	copy(r.buf[pos+recordHeader:], data)
-	r.head += size
+	record := r.buf[pos : pos+size]
+	put2(record, uint64(instance), uint64(len(data)))
+	copy(record[recordHeader:], data)
+	r.head = at + size
 	return at
+}
+
+// pad fills up the end of the buffer.
+func (r *byteRing) pad(end uint64) {
+	put2(r.buf[r.head&r.mask:], padRecord, end)
+	r.head += end
 }
 
 // get is a view of the value at a position; it is good until the record dies and room is needed.
@@ -98,6 +111,23 @@ func (r *byteRing) oldest() (instance Instance, at uint64, ok bool) {
 	return 0, 0, false
 }
 
+// dropBelow wins back the room of all records of instances below i, none of which lives: at once, where records lie in the order of instances. That
+// is nearly always; looked at one by one, each would be a line of memory that no cache has any more. at is where the record of i lies, or nowhere.
+// False where it cannot tell how far to go, and then nothing was done.
+func (r *byteRing) dropBelow(i Instance, at uint64) bool {
+	switch {
+	case r.tail < r.mixed:
+		return false
+	case at != nowhere:
+		r.tail = at
+	case r.last < i:
+		r.tail = r.head
+	default:
+		return false // there are records of later instances, somewhere
+	}
+	return true
+}
+
 // drop wins the oldest record's room back.
 func (r *byteRing) drop() {
 	r.tail += recordSize(int(le.Uint64(r.buf[r.tail&r.mask+8:])))
@@ -116,7 +146,7 @@ func digest(value []byte) uint64 { return xxhash.Sum64(value) }
 // because the positions that are written to lie at most a whole ring below the head.
 func (r *byteRing) compact(living func(i Instance, at uint64) bool, moved func(i Instance, at uint64)) {
 	head := r.head
-	r.head = r.tail
+	r.head, r.mixed = r.tail, r.tail
 	for from := r.tail; from < head; {
 		pos := from & r.mask
 		id, length := le.Uint64(r.buf[pos:]), le.Uint64(r.buf[pos+8:])

@@ -19,39 +19,42 @@ const (
 	replyEntrySize    = 24 // client u64, first sequence u64, count u16, status u16, generation u32
 )
 
-// format is the fixed part of a kind of message: how many bytes behind the message header, and of what its list is made (0: bytes,
-// or nothing where data is false).
+// format is the fixed part of a kind of message: how many bytes behind the message header, of what its list is made (0: bytes,
+// or nothing where data is false), whether there must be a ballot, and whether its fields are
+// bound in other ways (plausible).
 type format struct {
-	fixed int
-	data  bool
-	entry int
+	fixed  int
+	entry  int
+	data   bool
+	ballot bool
+	bound  bool
 }
 
 var formats = [numKinds]format{
 	KindSubmit:         {fixed: 0, data: true},
 	KindBusy:           {fixed: 24},
-	KindPrepare:        {fixed: 16},
-	KindPromise:        {fixed: 32, data: true, entry: promiseEntrySize},
-	KindPreempted:      {fixed: 24},
-	KindAccept:         {fixed: 32, data: true},
-	KindAccepted:       {fixed: 8, data: true, entry: acceptedEntrySize},
-	KindHeartbeat:      {fixed: 32},
+	KindPrepare:        {fixed: 16, ballot: true},
+	KindPromise:        {fixed: 32, bound: true, ballot: true, data: true, entry: promiseEntrySize},
+	KindPreempted:      {fixed: 24, bound: true, ballot: true},
+	KindAccept:         {fixed: 32, ballot: true, data: true},
+	KindAccepted:       {fixed: 8, ballot: true, data: true, entry: acceptedEntrySize},
+	KindHeartbeat:      {fixed: 32, ballot: true},
 	KindReply:          {fixed: 8, data: true, entry: replyEntrySize},
 	KindHi:             {fixed: 16},
 	KindOK:             {fixed: 16},
 	KindDelete:         {fixed: 0},
-	KindRepeat:         {fixed: 16},
-	KindStored:         {fixed: 32, data: true},
+	KindRepeat:         {fixed: 16, bound: true},
+	KindStored:         {fixed: 32, ballot: true, data: true},
 	KindTrimmed:        {fixed: 8},
 	KindRefused:        {fixed: 16},
 	KindCheckpointAsk:  {fixed: 16},
-	KindCheckpointPage: {fixed: 40, data: true, entry: sessionEntrySize},
-	KindHeard:          {fixed: 16},
+	KindCheckpointPage: {fixed: 40, bound: true, data: true, entry: sessionEntrySize},
+	KindHeard:          {fixed: 16, ballot: true},
 	KindProbe:          {fixed: 16},
 	KindProbed:         {fixed: 32},
-	KindHandover:       {fixed: 8},
-	KindSubmitPart:     {fixed: 32, data: true},
-	KindSession:        {fixed: 32},
+	KindHandover:       {fixed: 8, ballot: true},
+	KindSubmitPart:     {fixed: 32, bound: true, data: true},
+	KindSession:        {fixed: 32, bound: true},
 }
 
 // AcceptOverhead is what a frame with one Accept has besides the value: the bound on a batch is the port's MTU less this.
@@ -72,23 +75,28 @@ func room(kind Kind, mtu int) int {
 	return n
 }
 
-// encode writes m into b, which has just its size.
+// encode writes m into b, which has just its size. The message header is one number.
 func encode(b []byte, m *Message) {
-	b[offKind] = byte(m.Kind)
-	b[offFlags] = m.Flags
-	le.PutUint16(b[offSize:], uint16(len(b)))
-	le.PutUint16(b[offLeader:], uint16(m.Leader))
-	b[offReason] = byte(m.Reason)
-	b[offZero] = 0
-	encodeFixed(b[messageHeaderSize:], m)
-	copy(b[messageHeaderSize+formats[m.Kind].fixed:], m.Data)
+	le.PutUint64(b, uint64(m.Kind)<<(8*offKind)|uint64(m.Flags)<<(8*offFlags)|uint64(uint16(len(b)))<<(8*offSize)|
+		uint64(m.Leader)<<(8*offLeader)|uint64(m.Reason)<<(8*offReason))
+	fixed := messageHeaderSize + formats[m.Kind].fixed
+	if m.Kind == KindAccept { // see Decode
+		encodeAccept((*[32]byte)(b[messageHeaderSize:fixed]), m)
+	} else {
+		encodeFixed(b[messageHeaderSize:fixed], m)
+	}
+	copy(b[fixed:], m.Data)
+}
+
+func encodeAccept(p *[32]byte, m *Message) {
+	put3(p[:24], uint64(m.Ballot), uint64(m.Instance), uint64(m.Low))
+	putPair(p[24:], m.Offset, m.Total)
 }
 
 func encodeFixed(b []byte, m *Message) {
 	switch m.Kind {
 	case KindAccept, KindStored:
-		put3(b, uint64(m.Ballot), uint64(m.Instance), uint64(m.Low))
-		putPair(b[24:], m.Offset, m.Total)
+		encodeAccept((*[32]byte)(b), m)
 	case KindAccepted:
 		le.PutUint64(b, uint64(m.Ballot))
 	case KindBusy:
@@ -135,20 +143,23 @@ func encodeFixed(b []byte, m *Message) {
 	}
 }
 
+// Numbers in a row are read and written through an array: its length is checked once, and a part of it costs nothing.
+
 func put2(b []byte, x, y uint64) {
-	le.PutUint64(b, x)
-	le.PutUint64(b[8:], y)
+	p := (*[16]byte)(b)
+	le.PutUint64(p[:8], x)
+	le.PutUint64(p[8:], y)
 }
 
 func put3(b []byte, x, y, z uint64) {
-	le.PutUint64(b, x)
-	le.PutUint64(b[8:], y)
-	le.PutUint64(b[16:], z)
+	p := (*[24]byte)(b)
+	le.PutUint64(p[:8], x)
+	le.PutUint64(p[8:16], y)
+	le.PutUint64(p[16:], z)
 }
 
 func putPair(b []byte, x, y uint32) {
-	le.PutUint32(b, x)
-	le.PutUint32(b[4:], y)
+	le.PutUint64(b, uint64(x)|uint64(y)<<32)
 }
 
 // Decode reads the first message of a frame's messages into m, whose From, To and FromIncarnation it leaves alone, and returns the
@@ -158,35 +169,55 @@ func Decode(b []byte, m *Message) (rest []byte, drop Drop) {
 	if len(b) < messageHeaderSize {
 		return nil, DropMessage
 	}
-	kind := Kind(b[offKind])
+	head := le.Uint64(b)
+	kind, size := Kind(head>>(8*offKind)), int(uint16(head>>(8*offSize)))
 	if kind == 0 || kind >= numKinds {
 		return nil, DropKind
 	}
-	size := int(le.Uint16(b[offSize:]))
 	f := &formats[kind]
-	if size < messageHeaderSize+f.fixed || size > len(b) || b[offZero] != 0 {
-		return nil, DropMessage
-	}
-	data := b[messageHeaderSize+f.fixed : size : size]
-	if !f.data && len(data) > 0 || f.entry > 0 && len(data)%f.entry != 0 {
+	fixed := messageHeaderSize + f.fixed
+	if size < fixed || size > len(b) || head>>(8*offZero) != 0 || !f.whole(size-fixed) {
 		return nil, DropMessage
 	}
 	from, to, incarnation := m.From, m.To, m.FromIncarnation
 	*m = Message{} // and field by field: a literal would be made elsewhere and copied
-	m.Kind, m.Flags, m.Leader, m.Reason = kind, b[offFlags], NodeID(le.Uint16(b[offLeader:])), Reason(b[offReason])
-	m.From, m.To, m.FromIncarnation, m.Data = from, to, incarnation, data
-	decodeFixed(b[messageHeaderSize:messageHeaderSize+f.fixed], m)
-	if !plausible(m) {
+	m.Kind, m.Flags, m.Leader, m.Reason = kind, uint8(head>>(8*offFlags)), NodeID(head>>(8*offLeader)), Reason(head>>(8*offReason))
+	m.From, m.To, m.FromIncarnation, m.Data = from, to, incarnation, b[fixed:size:size]
+	if kind == KindAccept { // most of all messages: it need not be looked up
+		decodeAccept((*[32]byte)(b[messageHeaderSize:fixed]), m)
+	} else {
+		decodeFixed(b[messageHeaderSize:fixed], m)
+	}
+	if !plausible(m, f) {
 		return nil, DropMessage
 	}
 	return b[size:], DropNone
 }
 
+func decodeAccept(p *[32]byte, m *Message) {
+	m.Ballot, m.Instance, m.Low = Ballot(le.Uint64(p[:8])), Instance(le.Uint64(p[8:16])), Instance(le.Uint64(p[16:24]))
+	m.Offset, m.Total = le.Uint32(p[24:28]), le.Uint32(p[28:])
+}
+
+// whole tells whether n bytes of data can be: none, any, or whole entries. Each divisor is a constant, for a division takes longer than all the rest.
+func (f *format) whole(n int) bool {
+	switch f.entry {
+	case 0:
+		return f.data || n == 0
+	case acceptedEntrySize:
+		return uint(n)%acceptedEntrySize == 0
+	case replyEntrySize:
+		return uint(n)%replyEntrySize == 0
+	case promiseEntrySize:
+		return uint(n)%promiseEntrySize == 0
+	}
+	return uint(n)%uint(f.entry) == 0
+}
+
 func decodeFixed(b []byte, m *Message) {
 	switch m.Kind {
 	case KindAccept, KindStored:
-		m.Ballot, m.Instance, m.Low = Ballot(le.Uint64(b)), Instance(le.Uint64(b[8:])), Instance(le.Uint64(b[16:]))
-		m.Offset, m.Total = le.Uint32(b[24:]), le.Uint32(b[28:])
+		decodeAccept((*[32]byte)(b), m)
 	case KindAccepted:
 		m.Ballot = Ballot(le.Uint64(b))
 	case KindBusy:
@@ -232,19 +263,18 @@ func decodeFixed(b []byte, m *Message) {
 
 // plausible holds what every receiver may then rely on: instances far from overflow, ranges that do not run backwards, reasons and
 // leaders that can be looked up, ballots where there must be one.
-func plausible(m *Message) bool {
-	if m.Instance > MaxInstance || m.Until > MaxInstance || m.Low > MaxInstance || m.High > MaxInstance {
+func plausible(m *Message, f *format) bool {
+	// MaxInstance is one less than a power of two: what is or-ed is above it if one of them is.
+	if m.Instance|m.Until|m.Low|m.High > MaxInstance || m.Reason >= numReasons || m.Leader >= MaxNodes {
 		return false
 	}
-	if m.Reason >= numReasons || m.Leader >= MaxNodes {
+	if f.ballot && (m.Ballot.Round() == 0 || m.Ballot.Proposer() == 0 || m.Ballot.Proposer() >= MaxNodes) {
 		return false
 	}
-	switch m.Kind {
-	case KindPrepare, KindAccept, KindStored, KindAccepted, KindHeartbeat, KindPromise, KindPreempted, KindHeard, KindHandover:
-		if m.Ballot.Round() == 0 || m.Ballot.Proposer() == 0 || m.Ballot.Proposer() >= MaxNodes {
-			return false
-		}
-	}
+	return !f.bound || bound(m)
+}
+
+func bound(m *Message) bool {
 	switch m.Kind {
 	case KindPromise, KindRepeat:
 		return m.Until >= m.Instance

@@ -26,7 +26,7 @@
 // The files, in the order in which a value meets them:
 //
 //	types.go, message.go                   names, limits, the message
-//	frame.go, codec.go, entries.go         frames, messages, batches and lists on the wire
+//	frame.go, codec.go, entries.go         frames, messages, batches and lists on the wire; crc32c has the check of a frame
 //	outbox.go                              what a step wants done
 //	proposer.go, _clients, _window, _lead  queue and Busy; phase 2; phase 1, recovery, heartbeats
 //	promise.go                             pages of a promise put together

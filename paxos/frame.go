@@ -2,7 +2,8 @@ package paxos
 
 import (
 	"encoding/binary"
-	"hash/crc32"
+
+	"wirepaxos/paxos/crc32c"
 )
 
 // The frame header: PROTOCOL.md, "Frame". Little-endian, offsets fixed.
@@ -38,8 +39,6 @@ const (
 	// FrameMessages is the only kind of frame so far: a header and messages back to back.
 	FrameMessages uint8 = 1
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var le = binary.LittleEndian
 
@@ -133,7 +132,7 @@ func ParseFrame(data []byte, cluster Cluster, group Group) (h FrameHeader, messa
 
 // frameCheck is the checksum of a whole frame. Its seed covers the bytes before the check itself.
 func frameCheck(frame []byte) uint32 {
-	return crc32.Update(le.Uint32(frame), castagnoli, frame[offCluster:])
+	return crc32c.Update(le.Uint32(frame), frame[offCluster:])
 }
 
 // FrameWriter writes one frame in place: Start, Append until it is false, Finish. The zero value is ready for Start.

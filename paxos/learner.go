@@ -245,15 +245,15 @@ func (l *Learner) vote(i Instance, k int, b Ballot) {
 	}
 	s.votes[k] = b
 	// A second quorum, at a higher ballot, chose the same value: it counts where the value of the first cannot be had any more.
-	if s.count(b) >= l.quorum && (s.chosen == 0 || s.ballot != s.chosen) {
+	if (s.chosen == 0 || s.ballot != s.chosen) && s.count(b) >= l.quorum {
 		s.chosen = b
 	}
 }
 
 // count is how many acceptors accepted last at a ballot.
 func (s *learnerSlot) count(b Ballot) (n int) {
-	for _, v := range s.votes {
-		if v == b {
+	for k := range s.votes {
+		if s.votes[k] == b {
 			n++
 		}
 	}
@@ -306,46 +306,63 @@ func (l *Learner) deliver(out *Outbox) {
 // hashPrime spreads the running hash; odd, so that no state is lost.
 const hashPrime = 0x9fb21c651e98df25
 
+// addHash takes values that were delivered one after the other, as they lie in their batch, into the running hash.
+func (l *Learner) addHash(values []byte) {
+	if len(values) > 0 {
+		l.hash = (bits.RotateLeft64(l.hash, 29) ^ xxhash.Sum64(values)) * hashPrime
+	}
+}
+
+// deliverBatch delivers the values of a batch that are fresh. Those in a row are hashed at once: a hash costs as much to begin and to end as a small
+// value takes.
 func (l *Learner) deliverBatch(i Instance, batch []byte, out *Outbox) {
 	if len(batch) == 0 {
 		l.Counters.Noops++
 		return
 	}
 	var v Value
+	run := batch // what is not hashed begins here
 	for len(batch) > 0 {
 		rest, ok := NextValue(batch, &v)
 		if !ok {
 			l.Counters.Unreadable++
 			out.event(Event{Kind: EventUnreadableBatch, Instance: i})
-			return
+			break
 		}
-		if v.Kind != ValueData {
-			l.applySession(&v, i, out)
-			batch = rest
-			continue
-		}
-		fresh, status := l.sessions.apply(&v, i)
-		switch {
-		case fresh:
-			l.hash = (bits.RotateLeft64(l.hash, 29) ^ xxhash.Sum64(batch[:len(batch)-len(rest)])) * hashPrime
-			l.delivery = Delivery{
-				Instance: i, Position: l.count, Client: v.Client, Sequence: v.Sequence, Node: v.Node, Data: v.Data, Generation: v.Generation,
-			}
-			l.count++
-			l.Counters.Delivered++
-			if l.cfg.Deliver != nil {
-				l.cfg.Deliver(&l.delivery)
-			}
-		case status == StatusDelivered || status == StatusOld:
-			l.Counters.Duplicates++
-		default:
-			l.Counters.Rejected++
-		}
-		if l.clients.of[v.Node].live {
-			l.replies.add(&v, status, out)
+		if !l.apply(&v, i, out) {
+			l.addHash(run[:len(run)-len(batch)])
+			run = rest
 		}
 		batch = rest
 	}
+	l.addHash(run[:len(run)-len(batch)])
+}
+
+// apply takes a chosen value, and tells whether it was delivered.
+func (l *Learner) apply(v *Value, i Instance, out *Outbox) bool {
+	if v.Kind != ValueData {
+		l.applySession(v, i, out)
+		return false
+	}
+	fresh, status := l.sessions.apply(v, i)
+	switch {
+	case fresh:
+		d := &l.delivery
+		d.Instance, d.Position, d.Client, d.Sequence, d.Node, d.Data, d.Generation = i, l.count, v.Client, v.Sequence, v.Node, v.Data, v.Generation
+		l.count++
+		l.Counters.Delivered++
+		if l.cfg.Deliver != nil {
+			l.cfg.Deliver(d)
+		}
+	case status == StatusDelivered || status == StatusOld:
+		l.Counters.Duplicates++
+	default:
+		l.Counters.Rejected++
+	}
+	if l.clients.of[v.Node].live {
+		l.replies.add(v, status, out)
+	}
+	return fresh
 }
 
 // Delivered tells how far the learner is: the delivered watermark, how many values, and the running hash over them in order. Two learners

@@ -57,6 +57,14 @@ func (l *Learner) forget() {
 
 // reclaim wins back room at once: no message of a learner shows values.
 func (l *Learner) reclaim() {
+	at := nowhere
+	if s := &l.slots[l.next&l.mask]; s.instance == l.next && s.ballot != 0 {
+		at = s.at
+	}
+	if l.values.dropBelow(l.next, at) {
+		l.values.settle()
+		return
+	}
 	for {
 		instance, at, ok := l.values.oldest()
 		if !ok {

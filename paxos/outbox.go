@@ -71,7 +71,8 @@ func (o *Outbox) push(list *[]Message, kind Kind, to NodeID) *Message {
 	}
 	*list = (*list)[:n+1]
 	m := &(*list)[n]
-	*m = Message{Kind: kind, To: to}
+	*m = Message{} // and field by field: a literal would be made elsewhere and copied
+	m.Kind, m.To = kind, to
 	return m
 }
 

@@ -52,6 +52,7 @@ const (
 type Proposer struct {
 	cfg      ProposerConfig
 	quorum   int
+	room     int // of one accept, for its batch
 	phase    phase
 	stopped  bool
 	ballot   Ballot // ours; meaningless while following
@@ -177,6 +178,7 @@ func NewProposer(cfg ProposerConfig, now Time) *Proposer {
 	p := &Proposer{
 		cfg:      cfg,
 		quorum:   Quorum(len(cfg.Members.Acceptors)),
+		room:     room(KindAccept, cfg.MTU),
 		rand:     cfg.Seed,
 		slots:    make([]proposerSlot, cfg.Window),
 		mask:     Instance(cfg.Window - 1),

@@ -68,7 +68,7 @@ func (p *Proposer) onSubmitPart(now Time, m *Message, out *Outbox) {
 		p.busy(m.From, &first, ReasonMalformed, out)
 		return
 	}
-	if p.onSubmit(m.From, batch, out) && len(batch) > room(KindAccept, p.cfg.MTU) {
+	if p.onSubmit(m.From, batch, out) && len(batch) > p.room {
 		p.recent.queued(name)
 	}
 }

@@ -11,7 +11,7 @@ func (p *Proposer) pump(now Time, out *Outbox) {
 		if !p.mayShow(len(batch), out) || !p.propose(now, p.next, batch, out) {
 			return
 		}
-		if len(batch) > room(KindAccept, p.cfg.MTU) {
+		if len(batch) > p.room {
 			p.recent.proposed(batch, p.next)
 		}
 		p.queue.taken(len(batch))
@@ -30,7 +30,12 @@ func (p *Proposer) mayShow(length int, out *Outbox) bool {
 }
 
 // frames is how many frames a value takes to an acceptor.
-func (p *Proposer) frames(length int) int { return frameCount(KindAccept, p.cfg.MTU, length) }
+func (p *Proposer) frames(length int) int {
+	if length <= p.room {
+		return 1
+	}
+	return frameCount(KindAccept, p.cfg.MTU, length)
+}
 
 // propose sends phase 2a for an instance. False where the ring has no room: nothing was sent.
 func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool {
@@ -42,18 +47,16 @@ func (p *Proposer) propose(now Time, i Instance, value []byte, out *Outbox) bool
 		}
 	}
 	s := &p.slots[i&p.mask]
-	*s = proposerSlot{
-		instance: i, ballot: p.ballot, state: slotProposed, length: uint32(len(value)), at: p.values.put(i, value), sent: now,
-	}
+	*s = proposerSlot{} // and field by field: a literal would be made elsewhere and copied
+	s.instance, s.ballot, s.state, s.sent = i, p.ballot, slotProposed, now
+	s.length, s.at = uint32(len(value)), p.values.put(i, value)
 	if i >= p.next {
 		p.unchosen++ // what lies below was counted when recovery took charge of it
 	}
 	p.extra += p.frames(len(value)) - 1
 	p.Counters.Proposed++
 	p.aim()
-	for _, id := range p.dests {
-		p.accept(id, s, out)
-	}
+	p.accept(p.dests, s, out)
 	return true
 }
 
@@ -67,15 +70,23 @@ func (p *Proposer) fits(i Instance, length int) bool {
 	return p.values.fits(length)
 }
 
-// accept sends a value: in one message, or in fragments.
-func (p *Proposer) accept(to NodeID, s *proposerSlot, out *Outbox) {
+// accept sends a value to some nodes: in one message each, or in fragments.
+func (p *Proposer) accept(to []NodeID, s *proposerSlot, out *Outbox) {
 	value := p.values.get(s.at, s.length)
-	if len(value) <= room(KindAccept, p.cfg.MTU) {
-		m := out.send(KindAccept, to)
-		m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
-		m.Total, m.Data = s.length, value
+	if len(value) > p.room {
+		for _, id := range to {
+			p.acceptParts(id, s, value, out)
+		}
 		return
 	}
+	for _, id := range to {
+		m := out.send(KindAccept, id)
+		m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
+		m.Total, m.Data = s.length, value
+	}
+}
+
+func (p *Proposer) acceptParts(to NodeID, s *proposerSlot, value []byte, out *Outbox) {
 	size, n, first := pieceSize(KindAccept, p.cfg.MTU), p.frames(len(value)), 0
 	if s.again {
 		first = firstPiece(n, p.Counters.Retries)
@@ -104,6 +115,13 @@ func (p *Proposer) aim() {
 
 // reclaim wins back the room of the oldest values, up to the first that is not chosen: from there on acceptors keep them.
 func (p *Proposer) reclaim() {
+	at := nowhere
+	if s := &p.slots[p.chosen&p.mask]; p.lives(p.chosen, s.at) {
+		at = s.at
+	}
+	if p.values.dropBelow(p.chosen, at) {
+		return
+	}
 	for {
 		instance, at, ok := p.values.oldest()
 		if !ok || p.lives(instance, at) {
@@ -222,9 +240,9 @@ func (p *Proposer) resend(now Time, out *Outbox) {
 			s.sent, s.again = now, true
 			n++
 			p.Counters.Retries++
-			for k, id := range p.cfg.Members.Acceptors {
+			for k := range p.cfg.Members.Acceptors {
 				if s.votes&(1<<k) == 0 {
-					p.accept(id, s, out)
+					p.accept(p.cfg.Members.Acceptors[k:k+1], s, out)
 				}
 			}
 			p.acceptLearners(s, out)
@@ -241,7 +259,5 @@ func (p *Proposer) resend(now Time, out *Outbox) {
 // acceptLearners sends an accept again to the learners that are not acceptors too.
 func (p *Proposer) acceptLearners(s *proposerSlot, out *Outbox) {
 	p.aim()
-	for _, id := range p.dests[len(p.cfg.Members.Acceptors):] {
-		p.accept(id, s, out)
-	}
+	p.accept(p.dests[len(p.cfg.Members.Acceptors):], s, out)
 }

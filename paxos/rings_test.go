@@ -52,6 +52,90 @@ func TestByteRing(t *testing.T) {
 	}
 }
 
+// Dropping at once what lies below an instance ends just where looking at record after record does, or does nothing: with values that came late,
+// were replaced or are missing, and after the living ones were moved together.
+func TestDropBelowIsDroppingOneByOne(t *testing.T) {
+	rng := rand.New(rand.NewSource(2))
+	atOnce := 0
+	for range 300 {
+		r := newByteRing(1024)
+		at := map[Instance]uint64{} // of what lives
+		low, next := Instance(0), Instance(0)
+		living := func(i Instance, p uint64) bool { have, ok := at[i]; return ok && have == p }
+		mess := rng.Intn(3) * 4
+		for range 200 {
+			r.settle()
+			for range rng.Intn(4) {
+				i := next
+				if rng.Intn(40) < mess {
+					i = low + Instance(rng.Intn(int(next-low)+1)) // late, or in the place of another
+				}
+				if n := rng.Intn(100); r.fits(n) {
+					at[i] = r.put(i, make([]byte, n))
+				}
+				next = max(next, i+1) // or it is missing
+			}
+			for end := low + Instance(rng.Intn(5)); low < min(end, next); low++ {
+				delete(at, low)
+			}
+			if rng.Intn(20) < mess/4 {
+				r.compact(living, func(i Instance, p uint64) { at[i] = p })
+			}
+			slow := r
+			for i, p, ok := slow.oldest(); ok && !living(i, p); i, p, ok = slow.oldest() {
+				slow.drop()
+			}
+			first, ok := at[low]
+			if !ok {
+				first = nowhere
+			}
+			if r.dropBelow(low, first) {
+				atOnce++
+				if r.tail != slow.tail {
+					t.Fatalf("tail %d, one by one %d, head %d", r.tail, slow.tail, r.head)
+				}
+			}
+			r.tail = slow.tail
+		}
+	}
+	if atOnce < 20000 {
+		t.Errorf("at once %d times only", atOnce)
+	}
+}
+
+// An acceptor knows how many instances of its window it holds, with holes and without, however far it is trimmed at once.
+func TestAcceptorKnowsWhatItHolds(t *testing.T) {
+	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}
+	rng, out, most := rand.New(rand.NewSource(3)), NewOutbox(), uint64(0)
+	for round := range 40 {
+		a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 64, ValueBytes: 1 << 14, MTU: 256})
+		skip, next := []int{0, 20}[round%2], Instance(0) // percent of instances that are missing
+		for range 200 {
+			if rng.Intn(100) >= skip {
+				out.Reset()
+				a.Step(0, []Message{{Kind: KindAccept, From: 4, Ballot: MakeBallot(1, 4), Instance: next, Low: a.low, Total: 9, Data: []byte("something")}}, out)
+			}
+			if next++; rng.Intn(10) == 0 || next-a.low > 40 {
+				a.trim(a.low + Instance(rng.Intn(int(next-a.low)+5)))
+				next = max(next, a.low)
+			}
+			held := uint64(0)
+			for i := a.low; i < a.high; i++ {
+				if a.slot(i) != nil {
+					held++
+				}
+			}
+			if a.stored != held {
+				t.Fatalf("round %d: it takes itself to hold %d instances of [%d, %d), and holds %d", round, a.stored, a.low, a.high, held)
+			}
+			most = max(most, held)
+		}
+	}
+	if most < 30 {
+		t.Errorf("it held %d instances at most", most)
+	}
+}
+
 // What an outbox shows stays as it is for the whole step, whatever the step wins back and writes.
 func TestRoomIsNotReusedWithinAStep(t *testing.T) {
 	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}

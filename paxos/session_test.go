@@ -1,8 +1,11 @@
 package paxos
 
 import (
+	"fmt"
 	"math/rand"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // openSession opens a client's session at a learner that never heard of it, as if that was chosen long ago.
@@ -300,6 +303,43 @@ func TestBadSessionsAreNotLoaded(t *testing.T) {
 	table.opened = 2
 	if !table.load(good) || table.n != 2 {
 		t.Error("what is good was not loaded")
+	}
+}
+
+// The running hash is over runs of values that are delivered in a row, as PROTOCOL.md has it: what is not delivered ends a run, and so does a batch.
+func TestRunningHash(t *testing.T) {
+	members := Members{Acceptors: []NodeID{1}, Proposers: []NodeID{4}, Learners: []NodeID{6}}
+	l := NewLearner(LearnerConfig{ID: 6, Members: members, Window: 16, ValueBytes: 1 << 12, MTU: 512, Lease: 1e9, Retry: 1e6, Repair: 1e6}, 0)
+	openSession(l, 9)
+	out, b := NewOutbox(), MakeBallot(1, 4)
+	want := uint64(0)
+	for i, c := range []struct {
+		batch string
+		runs  []string
+	}{
+		{"9:1:a,9:2:b", []string{"9:1:a,9:2:b"}},
+		{"9:3:c", []string{"9:3:c"}},
+		{"9:4:d,9:2:b,9:5:e,9:6:f", []string{"9:4:d", "9:5:e,9:6:f"}},
+		{"9:1:a,9:2:b", nil},
+		{"7:1:x,9:7:g,7:2:y", []string{"9:7:g"}}, // 7 has no session
+	} {
+		batch, err := parseBatch(c.batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ranges, _ := parseRanges(fmt.Sprint(i))
+		out.Reset()
+		l.Step(1, []Message{
+			{Kind: KindAccept, From: 4, Ballot: b, Instance: Instance(i), Total: uint32(len(batch)), Data: batch},
+			{Kind: KindAccepted, From: 1, Ballot: b, Data: ranges},
+		}, out)
+		for _, run := range c.runs {
+			bytes, _ := parseBatch(run)
+			want = (want<<29 | want>>35 ^ xxhash.Sum64(bytes)) * 0x9fb21c651e98df25
+		}
+		if at, _, hash := l.Delivered(); at != Instance(i)+1 || hash != want {
+			t.Fatalf("%s: delivered below %d, hash %x, want %x", c.batch, at, hash, want)
+		}
 	}
 }
 

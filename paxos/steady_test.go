@@ -1,10 +1,6 @@
 package paxos
 
-import (
-	"fmt"
-	"syscall"
-	"testing"
-)
+import "testing"
 
 // steady is a group without a network: one leader, acceptors, a learner, a client's values in one way that never ends. The tests of
 // allocations and the benchmarks drive it.
@@ -184,92 +180,5 @@ func TestTroubleAllocatesNothing(t *testing.T) {
 		s.proposer.Step(s.now, []Message{{Kind: KindPreempted, From: 1, Ballot: s.proposer.ballot, Promised: s.proposer.ballot + 1<<16}}, out)
 	}); n != 0 {
 		t.Errorf("phase 1: %v allocations", n)
-	}
-}
-
-// cpuClock is the processor time of the process: on a machine that others use too, it says more than the time on the wall.
-type cpuClock syscall.Rusage
-
-func startCPU() (c cpuClock) {
-	syscall.Getrusage(syscall.RUSAGE_SELF, (*syscall.Rusage)(&c))
-	return c
-}
-
-func (c cpuClock) report(b *testing.B, n float64) {
-	now := startCPU()
-	b.ReportMetric(float64(now.Utime.Nano()+now.Stime.Nano()-c.Utime.Nano()-c.Stime.Nano())/n, "cpu-ns/each")
-}
-
-// One Accept in a frame of its own: parsed, decoded, accepted, and answered in a frame.
-func BenchmarkAcceptorAccept(b *testing.B) {
-	for _, size := range []int{64, 1376} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			members := Members{Acceptors: []NodeID{1, 2, 3}, Proposers: []NodeID{4}, Learners: []NodeID{5}}
-			a := NewAcceptor(AcceptorConfig{ID: 1, Members: members, Window: 1 << 12, ValueBytes: 1 << 23, MTU: 1500, Aggregate: true})
-			out := NewOutbox()
-			value := make([]byte, ValueOverhead+size)
-			frame := frameOf(4, 1, Message{Kind: KindAccept, Ballot: MakeBallot(1, 4), Total: uint32(len(value)), Data: value})
-			reply := make([]byte, 1500)
-			in := make([]Message, 1)
-			var w FrameWriter
-			body := frame[FrameHeaderSize+messageHeaderSize:]
-			b.ReportAllocs()
-			cpu := startCPU()
-			for i := 0; b.Loop(); i++ {
-				le.PutUint64(body[8:], uint64(i))
-				le.PutUint64(body[16:], uint64(max(i-1000, 0)))
-				le.PutUint32(frame[offCheck:], frameCheck(frame)) // the sender's work, timed with ours: see BenchmarkFrameCheck
-				h, rest, drop := ParseFrame(frame, 7, 1)
-				in[0] = Message{From: h.Sender, To: h.Destination, FromIncarnation: h.Incarnation}
-				if _, drop2 := Decode(rest, &in[0]); drop != DropNone || drop2 != DropNone {
-					b.Fatal(drop, drop2)
-				}
-				out.Reset()
-				a.Step(Time(i), in, out)
-				w.Start(reply, h)
-				if len(out.After) != 1 || !w.Append(&out.After[0]) {
-					b.Fatal("no vote")
-				}
-				w.Finish()
-			}
-			cpu.report(b, float64(b.N))
-		})
-	}
-}
-
-func BenchmarkFrameCheck(b *testing.B) {
-	frame := frameOf(4, 1, Message{Kind: KindAccept, Ballot: MakeBallot(1, 4), Total: 88, Data: make([]byte, 88)})
-	cpu := startCPU()
-	for b.Loop() {
-		le.PutUint32(frame[offCheck:], frameCheck(frame))
-	}
-	cpu.report(b, float64(b.N))
-}
-
-func BenchmarkDecode(b *testing.B) {
-	frame := frameOf(4, 1, Message{Kind: KindAccept, Ballot: MakeBallot(1, 4), Total: 88, Data: make([]byte, 88)})
-	var m Message
-	cpu := startCPU()
-	for b.Loop() {
-		if _, drop := Decode(frame[FrameHeaderSize:], &m); drop != DropNone {
-			b.Fatal(drop)
-		}
-	}
-	cpu.report(b, float64(b.N))
-}
-
-// All roles of a group of three, with no frames between them.
-func BenchmarkGroup(b *testing.B) {
-	for _, batch := range []BatchMode{BatchInstance, BatchFrame, BatchOff} {
-		b.Run(batch.String(), func(b *testing.B) {
-			s := newSteady(b, 16, 64, batch)
-			before := s.learner.count
-			b.ReportAllocs()
-			cpu := startCPU()
-			for b.Loop() {
-				s.cycle(b, true)
-			}
-			cpu.report(b, float64(s.learner.count-before))
-		})
 	}
 }

@@ -64,8 +64,11 @@ func (c *barChart) draw(e extent) *drawing {
 		r := &c.rows[i]
 		if r.group != group {
 			group = r.group
-			bottom += lineStep + 4
-			d.write(group, xy{edge, bottom - 4}, textSize, ink, fromLeft).bold = true
+			for _, text := range wrap(group, textSize, true, e.w-2*edge) {
+				bottom += lineStep
+				d.write(text, xy{edge, bottom}, textSize, ink, fromLeft).bold = true
+			}
+			bottom += 4
 		}
 		if e.narrow {
 			bottom += lineStep
@@ -106,7 +109,7 @@ func (d *drawing) bar(c *barChart, r *barRow, x *scale, y float64) {
 		d.whisker(ink, xy{x.at(r.spread.Min), y}, xy{x.at(r.spread.Max), y})
 		end = max(end, x.at(r.spread.Max))
 	}
-	d.write(r.text, xy{end + 6, y + 4}, textSize, ink, fromLeft).halo = true
+	d.write(r.text, xy{max(end, x.at(c.from)) + 6, y + 4}, textSize, ink, fromLeft).halo = true
 }
 
 // underBars puts the grid behind what was drawn from the mark of number at on, and the axis below it.
@@ -133,7 +136,7 @@ func (d *drawing) underBars(c *barChart, x *scale, at int, top, bottom float64) 
 
 // barsOf draws a figure of each point of a panel as a row; where X has several values, they are the groups.
 func barsOf(p *panel, x *bench.Field, m measure) *barChart {
-	c := &barChart{title: m.title, sub: joined(p.title, spreadNote(p.lines)), xLabel: m.unit}
+	c := &barChart{title: m.title, sub: joined(p.title, spreadNote(p.lines)), xLabel: m.axis()}
 	hi := 0.0
 	for _, key := range keysIn(p, x) {
 		for i := range p.lines {

@@ -129,8 +129,11 @@ func (d *drawing) keys(legend []entry, y, width float64) float64 {
 	if len(legend) == 0 {
 		return y
 	}
-	const swatch, gap = 30.0, 18.0
-	x := float64(edge)
+	const gap = 18.0
+	swatch, x := 30.0, float64(edge)
+	if legend[0].area {
+		swatch = 12
+	}
 	y += lineStep
 	for _, e := range legend {
 		need := swatch + 6 + textWidth(e.label, textSize, false)
@@ -139,7 +142,7 @@ func (d *drawing) keys(legend []entry, y, width float64) float64 {
 		}
 		middle := y - 4
 		if e.area {
-			d.rect(e.look.colour, .85, x+swatch-12, middle-6, x+swatch, middle+6, "")
+			d.rect(e.look.colour, .85, x, middle-6, x+swatch, middle+6, "")
 		} else {
 			d.stroke(e.look, []xy{{x, middle}, {x + swatch, middle}})
 			d.marker(e.look, xy{x + swatch/2, middle}, "")

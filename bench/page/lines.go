@@ -12,7 +12,7 @@ import (
 // line is the points of a scenario that differ in its X alone: one line of a plot, or one group of rows of a table.
 type line struct {
 	label  string // "AF_XDP, batch off"
-	series int    // number of Point.Series on the page
+	series int    // number of its family on the page
 	look   look
 	points []*bench.Point // sound runs alone; ascending by X where that is a number
 }
@@ -24,32 +24,46 @@ type panel struct {
 	lines []line
 }
 
-// seriesOrder gives each series of the page a number: the same colour in every plot. Our own transports come first.
+// seriesOrder gives each family of series a number: the same colour in every plot. Our own transports come first.
 type seriesOrder []string
 
-var ownSeries = []string{"AF_XDP", "kernel UDP", "memory"}
+// ownFamilies are our own transports for people, in the order of transports.
+var (
+	ownFamilies   = []string{"AF_XDP", "kernel UDP", "memory"}
+	ownTransports = []string{"afxdp", "udp", "mem"}
+)
+
+// family is what a series is of: one of our transports, or another system.
+func family(series string, c *bench.Config) string {
+	if at := slices.Index(ownTransports, c.Transport); at >= 0 && isOurs(c) {
+		return ownFamilies[at]
+	}
+	return series
+}
 
 func orderSeries(suites []*bench.Suite) seriesOrder {
-	order := slices.Clone(ownSeries)
-	add := func(name string) {
-		if !slices.Contains(order, name) {
+	order := slices.Clone(ownFamilies)
+	add := func(series string, c *bench.Config) {
+		if name := family(series, c); !slices.Contains(order, name) {
 			order = append(order, name)
 		}
 	}
 	for _, s := range suites {
 		for i := range s.Scenarios {
 			for k := range s.Scenarios[i].Points {
-				add(s.Scenarios[i].Points[k].Series)
+				add(s.Scenarios[i].Points[k].Series, &s.Scenarios[i].Points[k].Config)
 			}
 			for k := range s.Scenarios[i].Failovers {
-				add(s.Scenarios[i].Failovers[k].Series)
+				add(s.Scenarios[i].Failovers[k].Series, &s.Scenarios[i].Failovers[k].Config)
 			}
 		}
 	}
 	return order
 }
 
-func (o seriesOrder) of(name string) int { return max(0, slices.Index(o, name)) }
+func (o seriesOrder) of(series string, c *bench.Config) int {
+	return max(0, slices.Index(o, family(series, c)))
+}
 
 // splitFields are the fields that tell lines of one series apart, the most telling first.
 var splitFields = []string{
@@ -70,7 +84,7 @@ func linesOf(sc *bench.Scenario, order seriesOrder) []line {
 		if !ok {
 			at = len(lines)
 			place[label] = at
-			lines = append(lines, line{label: label, series: order.of(p.Series)})
+			lines = append(lines, line{label: label, series: order.of(p.Series, &p.Config)})
 		}
 		lines[at].points = append(lines[at].points, p)
 	}
@@ -78,7 +92,6 @@ func linesOf(sc *bench.Scenario, order seriesOrder) []line {
 	for i := range lines {
 		slices.SortStableFunc(lines[i].points, func(a, b *bench.Point) int { return cmp.Compare(xOf(x, a), xOf(x, b)) })
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.series, b.series) })
 	return lines
 }
 
@@ -179,7 +192,9 @@ func (p panel) by(f *bench.Field) []panel {
 			at = len(dealt)
 			dealt = append(dealt, panel{title: joined(p.title, text), name: fileName(p.name, fmt.Sprint(l.config(f)))})
 		}
-		l.label = strings.ReplaceAll(l.label, ", "+text, "")
+		for _, said := range []string{text, fmt.Sprint(l.config(f), " B")} { // by the plot's title
+			l.label = strings.ReplaceAll(l.label, ", "+said, "")
+		}
 		dealt[at].lines = append(dealt[at].lines, l)
 	}
 	if len(dealt) < 2 {
@@ -194,7 +209,8 @@ func joined(a, b string) string { return strings.Trim(a+", "+b, ", ") }
 
 func fileName(a, b string) string { return strings.Trim(a+"-"+b, "-") }
 
-// setLooks gives lines their looks: by series, and where a series has several lines, by variant too.
+// setLooks gives lines their looks: by family, and where a family has several lines, by variant too. Where there is one family alone, colours tell its
+// lines apart.
 func (p *panel) setLooks() {
 	variants := map[int]int{}
 	for _, l := range p.lines {
@@ -207,6 +223,10 @@ func (p *panel) setLooks() {
 	next := map[int]int{}
 	for i := range p.lines {
 		l := &p.lines[i]
+		if len(variants) == 1 && most > 1 {
+			l.look = lookOf(i, 0, 1)
+			continue
+		}
 		l.look = lookOf(l.series, next[l.series], most)
 		next[l.series]++
 	}

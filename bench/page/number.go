@@ -53,6 +53,9 @@ func spreadText(s bench.Spread) string {
 	case 1:
 		return figure(s.Median)
 	}
+	if figure(s.Min) == figure(s.Max) {
+		return figure(s.Median)
+	}
 	return figure(s.Median) + " (" + figure(s.Min) + "–" + figure(s.Max) + ")"
 }
 
@@ -67,6 +70,14 @@ func amount(v float64) string {
 		}
 	}
 	return trimmed(v)
+}
+
+// exact writes a tick at a figure that was chosen: a size, a number of clients.
+func exact(v float64) string {
+	if v != math.Round(v) {
+		return trimmed(v)
+	}
+	return grouped(v)
 }
 
 // span writes a tick of an axis in microseconds: "20 µs", "1.5 ms".

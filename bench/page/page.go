@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"iter"
 	"slices"
 	"strings"
 
@@ -29,30 +30,40 @@ var pageScript string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// Files makes the report of suites: index.html first, then each plot as SVG and as PNG. The same suites give the same bytes. Suites with no scenario
-// make a page that says so; a histogram that cannot be read is an error that names its scenario.
-func Files(suites []*bench.Suite) ([]File, error) {
+// Files makes the report of suites, a file at a time: index.html first, then each plot as SVG and as PNG. An error ends it. The same suites give the same
+// bytes. Suites with no scenario make a page that says so; a histogram that cannot be read is an error that names its scenario.
+func Files(suites []*bench.Suite) iter.Seq2[File, error] {
+	return func(yield func(File, error) bool) {
+		index, plots, err := newIndex(suites)
+		if !yield(File{Name: "index.html", Data: index}, err) || err != nil {
+			return
+		}
+		for _, p := range plots {
+			d := p.chart.draw(wideExtent)
+			if !yield(File{plotFile(p.name, "svg"), d.fileSVG()}, nil) {
+				return
+			}
+			image, err := d.filePNG()
+			if !yield(File{plotFile(p.name, "png"), image}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func newIndex(suites []*bench.Suite) ([]byte, []plot, error) {
 	if len(suites) == 0 {
-		return nil, errors.New("page: no suite: nothing to make a page of")
+		return nil, nil, errors.New("page: no suite: nothing to make a page of")
 	}
 	v, plots, err := newView(suites)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, v); err != nil {
-		return nil, fmt.Errorf("page: %w", err)
+		return nil, nil, fmt.Errorf("page: %w", err)
 	}
-	files := []File{{Name: "index.html", Data: b.Bytes()}}
-	for _, p := range plots {
-		d := p.chart.draw(wideExtent)
-		image, err := d.filePNG()
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, File{plotFile(p.name, "svg"), d.fileSVG()}, File{plotFile(p.name, "png"), image})
-	}
-	return files, nil
+	return b.Bytes(), plots, nil
 }
 
 func plotFile(name, kind string) string { return "plots/" + name + "." + kind }
@@ -105,7 +116,7 @@ func newView(suites []*bench.Suite) (*view, []plot, error) {
 	for _, s := range suites {
 		v.Suites = append(v.Suites, viewSuite(s))
 		v.Quick = v.Quick || s.Quick
-		v.Problems = append(v.Problems, problemsOf(s)...)
+		v.Problems = append(v.Problems, s.Problems()...)
 		for i := range s.Scenarios {
 			sc := &s.Scenarios[i]
 			id := slug(sc.Name)
@@ -183,32 +194,11 @@ func distinct(s *bench.Suite, of func(*bench.Config) string, suffix string) stri
 	return strings.Join(seen, ", ")
 }
 
-// problemsOf is what the checks of all runs found: those runs are in no figure.
-func problemsOf(s *bench.Suite) (list []string) {
-	for i := range s.Scenarios {
-		sc := &s.Scenarios[i]
-		for k := range sc.Points {
-			p := &sc.Points[k]
-			for j := range p.Runs {
-				for _, problem := range p.Runs[j].Problems {
-					list = append(list, fmt.Sprintf("%s, %s, round %d: %s", sc.Name, joined(p.Series, p.Name), p.Runs[j].Round, problem))
-				}
-			}
-		}
-		for k := range sc.Failovers {
-			for _, problem := range sc.Failovers[k].Problems {
-				list = append(list, fmt.Sprintf("%s, %s: %s", sc.Name, sc.Failovers[k].Series, problem))
-			}
-		}
-	}
-	return list
-}
-
 // countVerdict is the verdict in one line.
 func (v *view) countVerdict() string {
 	met, missed, unknown := 0, 0, 0
 	for _, r := range v.Verdict.Rows {
-		switch r.Cells[3].Class {
+		switch r.Cells[1].Class {
 		case "good":
 			met++
 		case "bad":

@@ -16,30 +16,15 @@ const mostNines = 5
 // curveSteps is how many places of a percentile curve are read for each further nine.
 const curveSteps = 24
 
-// histogramOf joins the latencies of all runs of a point; nil where there are none.
+// histogramOf joins the latencies of all runs of a point that have them; nil where none has.
 func histogramOf(p *bench.Point) (*hdrhistogram.Histogram, error) {
-	var all *hdrhistogram.Histogram
-	for i := range p.Runs {
-		r := &p.Runs[i]
-		if r.HistogramV2 == "" {
-			continue
-		}
-		h, err := hdrhistogram.Decode([]byte(r.HistogramV2))
-		if err != nil {
-			return nil, fmt.Errorf("page: %s, round %d: its histogram cannot be read: %w", p.Series, r.Round, err)
-		}
-		if all == nil {
-			all = h
-			continue
-		}
-		if dropped := all.Merge(h); dropped > 0 {
-			return nil, fmt.Errorf("page: %s, round %d: %d latencies are beyond the histogram of an earlier run", p.Series, r.Round, dropped)
-		}
+	q := *p
+	q.Runs = slices.DeleteFunc(slices.Clone(p.Runs), func(r bench.Run) bool { return r.HistogramV2 == "" })
+	h, err := q.Histogram()
+	if err != nil || h.TotalCount() == 0 {
+		return nil, err
 	}
-	if all == nil || all.TotalCount() == 0 {
-		return nil, nil
-	}
-	return all, nil
+	return h, nil
 }
 
 // distribution is a percentile curve: latencies in µs.
@@ -118,7 +103,17 @@ func percentilePlots(sc *bench.Scenario, p *panel) (plots []plot, err error) {
 			}
 		}
 	}
-	if len(keys) < 2 || total <= mostLines {
+	if total == len(keys) && len(p.lines) > 1 && total > mostLines { // no two lines have an X in common: rates, that depend on the transport's peak
+		for i := range p.lines {
+			one, err := percentilePlots(sc, &panel{title: joined(p.title, p.lines[i].label), name: fileName(p.name, p.lines[i].label), lines: p.lines[i : i+1]})
+			if err != nil {
+				return nil, err
+			}
+			plots = append(plots, one...)
+		}
+		return plots, nil
+	}
+	if len(keys) < 2 || total <= mostLines || len(p.lines) == 1 && total <= mostPoints {
 		keys = []string{""}
 	} else if isNumber(x) {
 		keys = []string{keys[0], keys[len(keys)-1]}

@@ -2,7 +2,7 @@ package page
 
 import (
 	"fmt"
-	"math"
+	"strings"
 
 	"wirepaxos/bench"
 )
@@ -30,6 +30,12 @@ var (
 	median     = measure{"median", "Median latency", "p50, µs", func(r *bench.Run) float64 { return r.LatencyUs.P50 }, span}
 	p99        = measure{"p99", "99th percentile of latency", "p99, µs", func(r *bench.Run) float64 { return r.LatencyUs.P99 }, span}
 )
+
+// axis names the figure beside its axis, whose labels have the unit.
+func (m *measure) axis() string {
+	name, _, _ := strings.Cut(m.unit, ",")
+	return name
+}
 
 // bandwidth is what a run's values amount to, without any header.
 func bandwidth(p *bench.Point) measure {
@@ -97,7 +103,7 @@ func curveChart(p *panel, x *bench.Field, latency measure) *chart {
 		}
 		for i := range p.lines {
 			for _, q := range p.lines[i].measured() {
-				f.note(amount(xOf(x, q)), f.at(q.Over(throughput.of).Median, q.Over(latency.of).Median), false)
+				f.note(exact(xOf(x, q)), f.at(q.Over(throughput.of).Median, q.Over(latency.of).Median), false)
 			}
 		}
 	}
@@ -107,18 +113,15 @@ func curveChart(p *panel, x *bench.Field, latency measure) *chart {
 // lineChart draws a figure over the scenario's X.
 func lineChart(p *panel, x *bench.Field, what func(*bench.Point) measure) *chart {
 	m := what(&bench.Point{})
-	c := &chart{title: m.title + " by " + x.Title, sub: joined(p.title, spreadNote(p.lines)), legend: legendOf(p.lines), xLabel: x.Title, yLabel: m.unit}
+	c := &chart{title: m.title + " by " + x.Title, sub: joined(p.title, spreadNote(p.lines)), legend: legendOf(p.lines), xLabel: x.Title, yLabel: m.axis()}
 	var xs, ys []float64
 	for i := range p.lines {
 		for _, q := range p.lines[i].measured() {
 			s := q.Over(what(q).of)
-			xs, ys = append(xs, max(xOf(x, q), math.SmallestNonzeroFloat32)), append(ys, s.Min, s.Max)
+			xs, ys = append(xs, xOf(x, q)), append(ys, s.Min, s.Max)
 		}
 	}
-	c.x, c.y = pointScale(xs, amount), fitScale(ys, m.label)
-	if m.unit == median.unit || m.unit == p99.unit {
-		c.yLabel = "latency"
-	}
+	c.x, c.y = pointScale(xs), fitScale(ys, m.label)
 	c.body = func(f *field) {
 		for i := range p.lines {
 			l := &p.lines[i]

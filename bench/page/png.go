@@ -50,13 +50,16 @@ var measured = sync.OnceValue(func() [2]font.Face { return [2]font.Face{typeface
 
 const measuredSize = 64
 
-// textWidth is the width of text in points.
+// widestFace is how much wider than the PNG's font a reader's may be.
+const widestFace = 1.08
+
+// textWidth is the width of text in points, at most.
 func textWidth(text string, size float64, bold bool) float64 {
 	face := measured()[0]
 	if bold {
 		face = measured()[1]
 	}
-	return float64(font.MeasureString(face, text)) / 64 * size / measuredSize
+	return float64(font.MeasureString(face, text)) / 64 * size / measuredSize * widestFace
 }
 
 // canvas rasterises a drawing.

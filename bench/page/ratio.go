@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"slices"
 
 	"wirepaxos/bench"
 )
@@ -51,9 +52,6 @@ func comparable(a, b *bench.Config) bool {
 	fields := likeLoad
 	if isOurs(a) && isOurs(b) {
 		fields = append(append([]string{}, likeLoad...), likeCluster...)
-		if a.Layout != b.Layout && a.Transport != "mem" && b.Transport != "mem" { // memory has one process, and no layout to choose
-			return false
-		}
 	}
 	for _, name := range fields {
 		if f := bench.FieldOf(name); f.Value(a) != f.Value(b) {
@@ -63,6 +61,13 @@ func comparable(a, b *bench.Config) bool {
 	return true
 }
 
+// likeLayout says if two points of ours have the same layout, or the other's transport has none of ours to choose.
+func likeLayout(points []*bench.Point, a, b *bench.Point) bool {
+	return a.Config.Layout == b.Config.Layout || !slices.ContainsFunc(points, func(p *bench.Point) bool {
+		return isOurs(&p.Config) && p.Config.Transport == b.Config.Transport && p.Config.Layout == a.Config.Layout
+	})
+}
+
 // versusIn pairs our points over a transport with every point of another series under the same load.
 func versusIn(points []*bench.Point, transport string) (list []versus) {
 	for _, a := range points {
@@ -70,7 +75,8 @@ func versusIn(points []*bench.Point, transport string) (list []versus) {
 			continue
 		}
 		for _, b := range points {
-			if b.Series == a.Series || isOurs(&b.Config) && b.Config.Transport == transport || !comparable(&a.Config, &b.Config) {
+			ours := isOurs(&b.Config)
+			if ours && b.Config.Transport == transport || !comparable(&a.Config, &b.Config) || ours && !likeLayout(points, a, b) {
 				continue
 			}
 			if v := against(a, b); v.throughput.N > 0 || v.latency.N > 0 {
@@ -81,24 +87,31 @@ func versusIn(points []*bench.Point, transport string) (list []versus) {
 	return list
 }
 
-// ratioPlots draw how many times better AF_XDP is than everything else in a scenario; where there was no AF_XDP, the kernel's sockets.
-func ratioPlots(sc *bench.Scenario, order seriesOrder) (plots []plot) {
-	points := soundPoints(sc)
+// ratioPlots draw how many times better AF_XDP is than everything else in a panel; where there was no AF_XDP, the kernel's sockets.
+func ratioPlots(sc *bench.Scenario, p *panel, order seriesOrder) (plots []plot) {
+	var points []*bench.Point
+	for i := range p.lines {
+		points = append(points, p.lines[i].points...)
+	}
+	base := fileName(sc.Name, p.name)
 	for _, transport := range []string{"afxdp", "udp"} {
 		if list := versusIn(points, transport); len(list) > 0 {
 			x := bench.FieldOf(sc.X)
 			split := keysOf(sc, points)
-			rates := ratioChart("Throughput of "+list[0].ours.Series+" over others", list, x, split, order, func(v *versus) bench.Spread { return v.throughput })
-			delays := ratioChart("Median latency of others over "+list[0].ours.Series, list, x, split, order, func(v *versus) bench.Spread { return v.latency })
-			return []plot{{fileName(sc.Name, "ratio-throughput"), rates}, {fileName(sc.Name, "ratio-latency"), delays}}
+			name := family("", &list[0].ours.Config)
+			rates := ratioChart("Throughput of "+name+" over others", list, x, split, order, func(v *versus) bench.Spread { return v.throughput })
+			delays := ratioChart("Median latency of others over "+name, list, x, split, order, func(v *versus) bench.Spread { return v.latency })
+			rates.sub, delays.sub = joined(p.title, rates.sub), joined(p.title, delays.sub)
+			return []plot{{fileName(base, "ratio-throughput"), rates}, {fileName(base, "ratio-latency"), delays}}
 		}
 	}
 	return nil
 }
 
 func ratioChart(title string, list []versus, x *bench.Field, split []*bench.Field, order seriesOrder, of func(*versus) bench.Spread) *barChart {
-	c := &barChart{title: title, xLabel: "times; above 1× is for " + list[0].ours.Series, from: 1}
+	c := &barChart{title: title, xLabel: "times; above 1× is for " + family("", &list[0].ours.Config), from: 1}
 	lo, hi, most := 1.0, 1.0, 0
+	several := slices.ContainsFunc(list, func(v versus) bool { return labelOf(v.ours, split) != labelOf(list[0].ours, split) })
 	for _, key := range keysOfVersus(list, x) {
 		for i := range list {
 			v := &list[i]
@@ -106,9 +119,12 @@ func ratioChart(title string, list []versus, x *bench.Field, split []*bench.Fiel
 			if keyOf(x, v.ours) != key || s.N == 0 {
 				continue
 			}
-			r := barRow{label: labelOf(v.theirs, split), look: lookOf(order.of(v.theirs.Series), 0, 1), spread: s, text: timesText(s)}
+			r := barRow{label: labelOf(v.theirs, split), look: lookOf(order.of(v.theirs.Series, &v.theirs.Config), 0, 1), spread: s, text: timesText(s)}
 			if x != nil {
 				r.group = x.Phrase(&v.ours.Config)
+			}
+			if several {
+				r.group = joined(labelOf(v.ours, split), r.group)
 			}
 			lo, hi, most = min(lo, s.Min), max(hi, s.Max), max(most, s.N)
 			c.rows = append(c.rows, r)

@@ -82,6 +82,13 @@ func linearScale(hi float64, label func(float64) string) *scale {
 	return s
 }
 
+// countScale is a linear scale of whole numbers.
+func countScale(hi int) *scale {
+	s := linearScale(float64(max(hi, 4)), trimmed)
+	s.ticks = slices.DeleteFunc(s.ticks, func(v float64) bool { return v != math.Round(v) })
+	return s
+}
+
 // logScale is from a round number to a round number: 1, 2 or 5 times a power of ten.
 func logScale(lo, hi float64, label func(float64) string) *scale {
 	s := &scale{kind: logarithmic, label: label}
@@ -129,12 +136,20 @@ func isDecade(v float64) bool {
 	return math.Abs(e-math.Round(e)) < 1e-9
 }
 
-// pointScale is a logarithmic scale whose labels are the very figures that were measured: sizes, numbers of clients.
-func pointScale(figures []float64, label func(float64) string) *scale {
+// mostPoints is how many figures an axis names one by one.
+const mostPoints = 10
+
+// pointScale is a scale whose labels are the very figures that were chosen, sizes or numbers of clients: logarithmic where they span much. Where they
+// are too many it is one of round figures.
+func pointScale(figures []float64) *scale {
 	at := slices.Compact(slices.Sorted(slices.Values(figures)))
-	s := &scale{kind: logarithmic, lo: at[0], hi: at[len(at)-1], ticks: at, label: label}
-	if s.hi <= s.lo*8 { // few numbers of acceptors, say: each step is one
-		s.kind, s.lo = linear, min(s.lo, 0)
+	broken := slices.ContainsFunc(at, func(v float64) bool { return v != math.Round(v) })
+	if broken || at[len(at)-1] > 1e5 || len(at) > mostPoints {
+		return fitScale(figures, amount)
+	}
+	s := &scale{kind: logarithmic, lo: at[0], hi: at[len(at)-1], ticks: at, label: exact}
+	if s.lo <= 0 || s.hi <= s.lo*8 { // numbers of acceptors, say
+		s.kind, s.lo = linear, 0
 	}
 	return s
 }

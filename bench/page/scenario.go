@@ -3,6 +3,8 @@ package page
 import (
 	"fmt"
 	"html/template"
+	"unicode"
+	"unicode/utf8"
 
 	"wirepaxos/bench"
 )
@@ -14,6 +16,9 @@ func viewScenario(sc *bench.Scenario, id string, order seriesOrder) (*scenarioVi
 	}
 	if v.Title == "" {
 		v.Title = sc.Name
+	}
+	if first, size := utf8.DecodeRuneInString(v.Title); size > 0 {
+		v.Title = string(unicode.ToUpper(first)) + v.Title[size:]
 	}
 	named := *sc
 	named.Name = id
@@ -63,28 +68,21 @@ func slugOfPlot(before []plot, name string) string {
 func plotsOf(sc *bench.Scenario, order seriesOrder) (plots []plot, err error) {
 	x := bench.FieldOf(sc.X)
 	panels := panelsOf(sc, order)
-	for i := range panels {
-		p := &panels[i]
-		if len(legendOf(p.lines)) == 0 {
-			continue
+	whole := panel{lines: linesOf(sc, order)}
+	whole.setLooks()
+	switch numbers := keysIn(&whole, x); {
+	case len(numbers) == 0: // nothing was measured
+	case len(numbers) == 1 || !isNumber(x):
+		plots = append(plots, plot{fileName(sc.Name, throughput.name), barsOf(&whole, x, throughput)}, plot{fileName(sc.Name, median.name), barsOf(&whole, x, median)})
+		plots = append(plots, ratioPlots(sc, &whole, order)...)
+	default:
+		for i := range panels {
+			plots = append(plots, overX(sc, &panels[i], x)...)
 		}
-		base := fileName(sc.Name, p.name)
-		numbers := keysIn(p, x)
-		numeric := isNumber(x)
-		switch {
-		case numeric && len(numbers) > 1 && (sc.X == "clients" || sc.X == "outstanding"):
-			plots = append(plots, plot{fileName(base, median.name), curveChart(p, x, median)}, plot{fileName(base, p99.name), curveChart(p, x, p99)})
-		case numeric && len(numbers) > 1:
-			plots = append(plots, plot{fileName(base, throughput.name), lineChart(p, x, always(throughput))})
-			if sc.X == "value_size" {
-				plots = append(plots, plot{fileName(base, "mbit"), lineChart(p, x, bandwidth)})
-			}
-			plots = append(plots, plot{fileName(base, median.name), lineChart(p, x, always(median))}, plot{fileName(base, p99.name), lineChart(p, x, always(p99))})
-		default:
-			plots = append(plots, plot{fileName(base, throughput.name), barsOf(p, x, throughput)}, plot{fileName(base, median.name), barsOf(p, x, median)})
+		for i := range panels {
+			plots = append(plots, ratioPlots(sc, &panels[i], order)...)
 		}
 	}
-	plots = append(plots, ratioPlots(sc, order)...)
 	for i := range panels {
 		if c := stagesChart(sc, &panels[i]); c != nil {
 			plots = append(plots, plot{fileName(sc.Name, fileName(panels[i].name, "stages")), c})
@@ -99,6 +97,22 @@ func plotsOf(sc *bench.Scenario, order seriesOrder) (plots []plot, err error) {
 		plots = append(plots, plot{fileName(sc.Name, "histogram"), c})
 	}
 	return plots, nil
+}
+
+// overX are the plots of a panel whose X is a number.
+func overX(sc *bench.Scenario, p *panel, x *bench.Field) (plots []plot) {
+	if len(legendOf(p.lines)) == 0 {
+		return nil
+	}
+	base := fileName(sc.Name, p.name)
+	if sc.X == "clients" || sc.X == "outstanding" {
+		return []plot{{fileName(base, median.name), curveChart(p, x, median)}, {fileName(base, p99.name), curveChart(p, x, p99)}}
+	}
+	plots = append(plots, plot{fileName(base, throughput.name), lineChart(p, x, always(throughput))})
+	if sc.X == "value_size" {
+		plots = append(plots, plot{fileName(base, "mbit"), lineChart(p, x, bandwidth)})
+	}
+	return append(plots, plot{fileName(base, median.name), lineChart(p, x, always(median))}, plot{fileName(base, p99.name), lineChart(p, x, always(p99))})
 }
 
 // isNumber says if an X is a number, and not a word.

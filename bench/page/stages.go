@@ -115,13 +115,13 @@ func failoverChart(sc *bench.Scenario, order seriesOrder) *chart {
 			most = max(most, counts[i][at])
 		}
 		if len(p.Failovers) > 0 {
-			c.legend = append(c.legend, entry{label: p.Series, look: lookOf(order.of(p.Series), 0, 1), area: true})
+			c.legend = append(c.legend, entry{label: p.Series, look: lookOf(order.of(p.Series, &p.Config), 0, 1), area: true})
 		}
 	}
-	c.y = linearScale(float64(most), trimmed)
+	c.y = countScale(most)
 	c.body = func(f *field) {
 		for i := range sc.Failovers {
-			f.outline(lookOf(order.of(sc.Failovers[i].Series), 0, 1), counts[i], step, &sc.Failovers[i])
+			f.outline(lookOf(order.of(sc.Failovers[i].Series, &sc.Failovers[i].Config), 0, 1), counts[i], step, &sc.Failovers[i])
 		}
 	}
 	return c

@@ -21,7 +21,7 @@ type synthetic struct {
 }
 
 func newSynthetic(t testing.TB, seed uint64, rounds int) *synthetic {
-	return &synthetic{TB: t, Rand: rand.New(rand.NewPCG(seed, 4)), rounds: rounds, values: 20000}
+	return &synthetic{TB: t, Rand: rand.New(rand.NewPCG(seed, 4)), rounds: rounds, values: 1500}
 }
 
 // suite has a scenario of every form that the bench writes.
@@ -139,7 +139,7 @@ func (g *synthetic) curve() bench.Scenario {
 	for _, size := range []int{64, 1000} {
 		for _, batch := range []string{"instance", "off"} {
 			for _, t := range syntheticTransports[:2] {
-				for clients := 1; clients <= 256; clients *= 2 {
+				for clients := 1; clients <= 256; clients *= 4 {
 					c := g.config(t.transport)
 					c.Clients, c.Outstanding, c.ValueSize, c.Batch = clients, clients, size, batch
 					peak := 9e6 / t.us / (1 + float64(size)/1000)

@@ -49,8 +49,9 @@ type row struct {
 type cell struct {
 	Text   string
 	Sort   string
-	Class  string // "num", "good", "bad", "poor" or none
+	Class  string // of the style: "num", "good", "bad", "poor", "wrap", "span"
 	Detail string
+	Code   string // a command, below the text
 }
 
 func word(text string) cell { return cell{Text: text} }
@@ -73,6 +74,7 @@ func rowsOf(sc *bench.Scenario, lines []line, add func(name []cell, p *bench.Poi
 				c := word(fmt.Sprint(x.Value(&p.Config)))
 				if v, ok := x.Number(&p.Config); ok {
 					c = number(v)
+					c.Text = exact(math.Round(v))
 				}
 				name = append(name, c)
 			}
@@ -94,8 +96,14 @@ func headOf(sc *bench.Scenario, more ...string) []string {
 func pointsTable(sc *bench.Scenario, lines []line) *table {
 	t := &table{
 		Title: "All points", Command: sc.Command,
-		Note: "Median of the runs (least–most). Latencies in µs; corrected: for coordinated omission. Steal: CPU time that the host gave to other machines, the most of all runs.",
+		Note: "Median of the runs (least–most). Latencies in µs; corrected: for coordinated omission. " +
+			"Steal: CPU time that the host gave to other machines, the most of all runs.",
 		Head: headOf(sc, "values/s", "Mbit/s", "p50", "p90", "p99", "p99.9", "p99.99", "max", "p99 corrected", "mode", "runs", "steal %"),
+	}
+	open := slices.ContainsFunc(sc.Points, func(p bench.Point) bool { return p.Config.RatePerS > 0 })
+	if open {
+		t.Head = append(t.Head, "behind %")
+		t.Note += " Behind: values that were due and could not be submitted; with them, latencies are a lower bound."
 	}
 	rowsOf(sc, lines, func(name []cell, p *bench.Point) {
 		if len(p.Runs) == 0 {
@@ -112,6 +120,9 @@ func pointsTable(sc *bench.Scenario, lines []line) *table {
 		}
 		steal := p.Over(func(r *bench.Run) float64 { return r.StealPercent }).Max
 		cells = append(cells, correctedCell(p), word(p.Config.Mode), runsCell(sc, p), number(steal))
+		if open {
+			cells = append(cells, spread(p.Over(func(r *bench.Run) float64 { return 100 * float64(r.Behind) / max(1, float64(r.Behind+r.Values)) })))
+		}
 		t.Rows = append(t.Rows, row{Cells: cells})
 	})
 	return t
@@ -204,7 +215,8 @@ var costColumns = []costColumn{
 func costsTable(sc *bench.Scenario, lines []line) *table {
 	t := &table{
 		Title: "What a value costs", Command: sc.Command, Head: headOf(sc),
-		Note: "All processes of the system together, the clients among them. Each figure is for one value; /M: for a million values; /s: for a second. Switches are context switches; those of loops are of the threads of poll loops alone. –: not counted.",
+		Note: "All processes of the system together, the clients among them. Each figure is for one value; /M: for a million values; " +
+			"/s: for a second. Switches are context switches; those of loops are of the threads of poll loops alone. –: not counted.",
 	}
 	var shown []costColumn
 	for _, c := range costColumns {

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"wirepaxos/bench"
@@ -101,7 +102,8 @@ func failoverTable(sc *bench.Scenario) *table {
 			"series", "kills", "heartbeat, ms", "leader timeout, ms", "another leads, ms: median", "90 %", "next delivered value, ms: least", "median", "90 %",
 			"most", "longest outage's end, ms: median", "most", "steal %",
 		},
-		Note: "From just before the signal on. The longest outage is the longest time without an answer at the client that begins within the time watched, whatever its cause.",
+		Note: "From just before the signal on. The longest outage is the longest time without an answer at the client that begins within the time " +
+			"watched, whatever its cause.",
 	}
 	for i := range sc.Failovers {
 		p := &sc.Failovers[i]
@@ -122,6 +124,38 @@ func failoverTable(sc *bench.Scenario) *table {
 	return t
 }
 
+// socketTexts says what ports got; those that got the same are one text.
+func socketTexts(list []bench.SocketUse) (texts []string) {
+	var names [][]string
+	for i := range list {
+		s := &list[i]
+		text := s.Transport
+		for _, more := range []string{s.Mode, s.Link, s.Note} {
+			text = joined(text, more)
+		}
+		at := slices.Index(texts, text)
+		if at < 0 {
+			at = len(texts)
+			texts, names = append(texts, text), append(names, nil)
+		}
+		names[at] = append(names[at], fmt.Sprintf("%s queue %d", s.Interface, s.Queue))
+	}
+	for i, list := range names {
+		n := len(list)
+		slices.Sort(list)
+		distinct := slices.Compact(list)
+		where := strings.Join(distinct, ", ")
+		if len(distinct) > 4 {
+			where = distinct[0] + " to " + distinct[len(distinct)-1]
+		}
+		texts[i] += ": " + where
+		if n > 1 {
+			texts[i] = fmt.Sprintf("%d × %s", n, texts[i])
+		}
+	}
+	return texts
+}
+
 // socketsTable has what each port of a scenario's points really got; nil where none was told.
 func socketsTable(sc *bench.Scenario) *table {
 	t := &table{
@@ -131,7 +165,7 @@ func socketsTable(sc *bench.Scenario) *table {
 	place := map[string]int{}
 	for i := range sc.Points {
 		p := &sc.Points[i]
-		var cores, sockets []string
+		var cores []string
 		for _, c := range p.Cores {
 			if c.Core < 0 {
 				cores = append(cores, "any core: "+c.Runs)
@@ -139,13 +173,7 @@ func socketsTable(sc *bench.Scenario) *table {
 				cores = append(cores, fmt.Sprintf("core %d: %s", c.Core, c.Runs))
 			}
 		}
-		for _, s := range p.Sockets {
-			text := fmt.Sprintf("%s queue %d: %s", s.Interface, s.Queue, s.Transport)
-			for _, more := range []string{s.Mode, s.Link, s.Note} {
-				text = joined(text, more)
-			}
-			sockets = append(sockets, text)
-		}
+		sockets := socketTexts(p.Sockets)
 		if len(cores)+len(sockets) == 0 {
 			continue
 		}

@@ -103,7 +103,8 @@ func (e *evidence) peers() (list []bound) {
 			}
 		}
 		if len(pairs) == 0 {
-			list = append(list, bound{what: "AF_XDP against " + want.what, want: fmt.Sprintf("≥ %g× throughput, ≤ 1/%g median latency", want.rate, want.delay), missing: want.missing})
+			both := fmt.Sprintf("≥ %g× throughput, ≤ 1/%g median latency", want.rate, want.delay)
+			list = append(list, bound{what: "AF_XDP against " + want.what, want: both, missing: want.missing})
 			continue
 		}
 		for _, n := range outstanding {
@@ -133,7 +134,8 @@ func (e *evidence) peerPairs(isIn func(string) bool) (pairs []versus, command st
 // at are the two bounds at one number of outstanding values.
 func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound {
 	rate := bound{
-		what: fmt.Sprintf("AF_XDP over %s, throughput: %d outstanding", w.what, outstanding), want: fmt.Sprintf("≥ %g×", w.rate), limit: w.rate, atLeast: true, unit: "×",
+		what: fmt.Sprintf("AF_XDP over %s, throughput: %d outstanding", w.what, outstanding),
+		want: fmt.Sprintf("≥ %g×", w.rate), limit: w.rate, atLeast: true, unit: "×",
 		missing: "not in the suites at so many outstanding",
 	}
 	delay := rate
@@ -160,8 +162,9 @@ func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound 
 // verdictTable has each bound, what was measured, and whether it is met.
 func verdictTable(suites []*bench.Suite) *table {
 	t := &table{
-		Title: "What it is built for", Head: []string{"figure", "bound", "measured", "result", "of", "command"},
-		Note: "Measured: median of the runs (least–most); the median decides. The bounds are aims on a machine with 2 CPUs over veth in copy mode, with 64-byte values.",
+		Title: "Bounds", Head: []string{"figure", "result", "measured", "bound", "of"},
+		Note: "Measured: median of the runs (least–most); the median decides. " +
+			"The bounds are aims on a machine with 2 CPUs over veth in copy mode, with 64-byte values.",
 	}
 	for _, b := range bounds(suites) {
 		measured := cell{Text: spreadText(b.got), Class: "num"}
@@ -169,7 +172,7 @@ func verdictTable(suites []*bench.Suite) *table {
 			measured.Text += " " + b.unit
 		}
 		t.Rows = append(t.Rows, row{
-			Cells: []cell{{Text: b.what, Class: "wrap"}, word(b.want), measured, b.result(), {Text: b.where, Class: "wrap"}, {Text: b.command, Class: "code"}},
+			Cells: []cell{{Text: b.what, Class: "wrap"}, b.result(), measured, word(b.want), {Text: b.where, Class: "wrap", Code: b.command}},
 			Faint: b.got.N == 0,
 		})
 	}

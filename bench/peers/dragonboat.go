@@ -21,12 +21,12 @@ var dragonboatPeer = peer{
 	start:  startDragonboat,
 }
 
-// The settings. Its documentation counts timeouts in round trips.
+// The settings. Its documentation counts timeouts in round trips: a vote begins after a second of silence, heartbeats come every 100 ms.
 const (
 	dragonboatGroup        = 1
 	dragonboatRTTMs        = 20
-	dragonboatElectionRTT  = 20
-	dragonboatHeartbeatRTT = 2
+	dragonboatElectionRTT  = 50
+	dragonboatHeartbeatRTT = 5
 	dragonboatTimeout      = 20 * time.Second
 )
 

@@ -20,9 +20,8 @@ var hashicorpPeer = peer{
 		"a batching state machine; its leader writes before it sends",
 }
 
-// The settings. A vote begins when a node has not heard of a leader for the heartbeat timeout, also at the start.
+// The settings; timeouts are the library's own.
 const (
-	hashicorpTimeout    = 500 * time.Millisecond
 	hashicorpMostAppend = 1024 // the library takes no more
 	hashicorpInflight   = 2
 	hashicorpPool       = 3
@@ -63,7 +62,6 @@ func startHashicorp(cfg nodeConfig) (replica, error) {
 	c.LocalID = raft.ServerID(strconv.Itoa(cfg.ID))
 	c.Logger = quiet
 	c.BatchApplyCh, c.MaxAppendEntries = true, hashicorpMostAppend
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = hashicorpTimeout, hashicorpTimeout, hashicorpTimeout
 	checkpoints := raft.NewDiscardSnapshotStore()
 	n.raft, err = raft.NewRaft(c, n.machine, logs, stable, checkpoints, n.transport)
 	if err != nil {

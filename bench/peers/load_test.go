@@ -35,6 +35,10 @@ func TestLoadCounts(t *testing.T) {
 	if len(again) != 3 {
 		t.Fatalf("%d values are due, want 3", len(again))
 	}
+	l.applied(1, func(int) []byte { return warm[0] }) // its place holds the next one by now
+	if l.strays != 1 || l.values != 0 {
+		t.Errorf("%d strays, %d values, want the old value to be a stray", l.strays, l.values)
+	}
 	l.applied(4, func(i int) []byte { return append(again[:3:3], warm[3])[i] })
 	l.applied(4, func(i int) []byte { return [][]byte{warm[0], again[0], make([]byte, 15), {9: 9, 15: 0}}[i] })
 	l.end = dataplane.Now()
@@ -47,7 +51,7 @@ func TestLoadCounts(t *testing.T) {
 		t.Error("it is not done though everything came back")
 	}
 	r, c := clientResult(t, l)
-	if c.Values != 3 || c.Warmup != 4 || c.Unanswered != 0 || r.Strays != 4 || l.measured.TotalCount() != 3 {
+	if c.Values != 3 || c.Warmup != 4 || c.Unanswered != 0 || r.Strays != 5 || l.measured.TotalCount() != 3 {
 		t.Errorf("%+v, %d strays, %d in the histogram", c, r.Strays, l.measured.TotalCount())
 	}
 	if got := problems(c, r, standing{1, 2}, standing{1, 2}); len(got) != 1 {

@@ -23,7 +23,8 @@ type peer struct {
 
 // unlikeAll is what is unlike our own set-up in every peer that is a library.
 const unlikeAll = "kernel TCP on the loopback; the load is in the leader's process and calls the library itself, so no client's hop is in the latency; " +
-	"a value is done when 2 of 3 nodes have committed it and the leader's state machine, which does nothing, has applied it"
+	"a value is done when 2 of 3 nodes have committed it and the leader's state machine, which does nothing, has applied it; " +
+	"GOGC=400"
 
 var libraries = []peer{etcdPeer, hashicorpPeer, dragonboatPeer}
 

@@ -8,6 +8,7 @@ func newBench() *cobra.Command {
 		Short: "Measure one property of a cluster on this machine, or all",
 	}
 	c.AddCommand(newBenchAll(), newBenchFailover(), newBenchEcho(), newEchoEnd(), newBenchTrial(), newBenchPeers())
+	c.AddCommand(newBenchReport(), newBenchCompare())
 	for _, s := range append(scenarios(), microScenario()) {
 		c.AddCommand(newScenario(s))
 	}

@@ -38,12 +38,12 @@ to run, and it says so.`,
 		example: "  wirepaxos bench micro\n  wirepaxos bench micro --points Acceptor --rounds 10",
 		run:     runMicro,
 		takes: func(b *benchFlags) float64 {
-			tree, err := sourceTree()
+			packages, _, err := microPackages(b.only)
 			if err != nil {
 				return 1 // to say so
 			}
 			total := 0.0
-			for _, p := range microPackages(tree, b.only) {
+			for _, p := range packages {
 				total += microCompileTakes + float64(b.roundsOf(&scenario{}))*b.microTakes(p)
 			}
 			return total
@@ -92,42 +92,50 @@ func sourceTree() (string, error) {
 
 var benchmarkFunc = regexp.MustCompile(`(?m)^func Benchmark([A-Z]\w*)\(`)
 
-// microPackages are the packages with benchmarks of which the names match, in the order of their folders.
-func microPackages(tree string, only *regexp.Regexp) (list []*microPackage) {
+// microPackages are the packages with benchmarks of which the names match, in the order of their folders, and where their sources are.
+func microPackages(only *regexp.Regexp) (list []*microPackage, tree string, err error) {
+	if tree, err = sourceTree(); err != nil {
+		return nil, "", err
+	}
 	for _, top := range []string{"dataplane", "paxos"} {
-		// A folder that cannot be read has no benchmarks for us.
-		_ = filepath.WalkDir(filepath.Join(tree, top), func(file string, e fs.DirEntry, err error) error {
-			if err == nil && e.IsDir() && e.Name() == "sim" {
+		err := filepath.WalkDir(filepath.Join(tree, top), func(file string, e fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case e.IsDir() && e.Name() == "sim":
 				return filepath.SkipDir // its benchmark is a whole simulation, and no hot function
-			}
-			if err != nil || e.IsDir() || !strings.HasSuffix(file, "_test.go") {
+			case e.IsDir() || !strings.HasSuffix(file, "_test.go"):
 				return nil
 			}
 			text, err := os.ReadFile(file)
-			if err != nil {
-				return nil
-			}
-			folder := filepath.Dir(file)
-			for _, m := range benchmarkFunc.FindAllSubmatch(text, -1) {
-				name := filepath.Base(folder) + "." + string(m[1])
-				if !only.MatchString(name) {
-					continue
-				}
-				at := slices.IndexFunc(list, func(p *microPackage) bool { return p.folder == folder })
-				if at < 0 {
-					at = len(list)
-					list = append(list, &microPackage{folder: folder, name: filepath.Base(folder)})
-				}
-				list[at].benchmarks = append(list[at].benchmarks, string(m[1]))
-			}
-			return nil
+			list = addBenchmarks(list, filepath.Dir(file), text, only)
+			return err
 		})
+		if err != nil {
+			return nil, "", fmt.Errorf("the sources of wirepaxos cannot be read: %w", err)
+		}
+	}
+	return list, tree, nil
+}
+
+// addBenchmarks adds those of one file.
+func addBenchmarks(list []*microPackage, folder string, text []byte, only *regexp.Regexp) []*microPackage {
+	for _, m := range benchmarkFunc.FindAllSubmatch(text, -1) {
+		if !only.MatchString(filepath.Base(folder) + "." + string(m[1])) {
+			continue
+		}
+		at := slices.IndexFunc(list, func(p *microPackage) bool { return p.folder == folder })
+		if at < 0 {
+			at = len(list)
+			list = append(list, &microPackage{folder: folder, name: filepath.Base(folder)})
+		}
+		list[at].benchmarks = append(list[at].benchmarks, string(m[1]))
 	}
 	return list
 }
 
 func runMicro(ctx context.Context, r *runner, s *bench.Scenario) error {
-	tree, err := sourceTree()
+	packages, tree, err := microPackages(r.only)
 	if err == nil {
 		_, err = exec.LookPath("go")
 	}
@@ -141,7 +149,6 @@ func runMicro(ctx context.Context, r *runner, s *bench.Scenario) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	packages := microPackages(tree, r.only)
 	if len(packages) == 0 {
 		s.Skipped = "no benchmark has such a name"
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"wirepaxos/bench"
 )
@@ -76,7 +77,13 @@ func findRates(ctx context.Context, r *runner, points []*benchPoint) (notes []st
 		}
 	}
 	for _, t := range r.transportsOf(points) {
-		peak := peaks[t].measured.Over(func(r *bench.Run) float64 { return r.ValuesPerS })
+		measured := &peaks[t].measured
+		for i := range measured.Runs {
+			for _, problem := range measured.Runs[i].Problems {
+				r.failed = append(r.failed, fmt.Sprintf("open, %s-peak, round %d: %s", t, i+1, problem))
+			}
+		}
+		peak := measured.Over(func(r *bench.Run) float64 { return r.ValuesPerS })
 		notes = append(notes, fmt.Sprintf("%s: the rates are shares of %.0f values/s, the median of %d closed-loop runs of 4 clients with 512 outstanding each.",
 			transportTitles[t], peak.Median, peak.N))
 		for _, p := range points {
@@ -86,7 +93,7 @@ func findRates(ctx context.Context, r *runner, points []*benchPoint) (notes []st
 			p.trial.rate = peak.Median * p.share
 			p.measured.Config = p.trial.config()
 			if p.trial.rate == 0 {
-				p.failures, p.measured.Failed = givesUp, "the peak could not be measured: "+peaks[t].measured.Failed
+				p.failures, p.measured.Failed = givesUp, strings.TrimSuffix("the peak could not be measured: "+measured.Failed, ": ")
 			}
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,17 +26,18 @@ type peersFlags struct {
 	sizes            []int
 	rounds           int
 	duration, warmup time.Duration
-	json, binary     string
+	json, out        string
+	binary           string
 }
 
 // What is measured where the flags do not say.
 const (
 	peersRounds        = 5
-	peersQuickRounds   = 2
+	peersQuickRounds   = 3
 	peersDuration      = 2 * time.Second
-	peersQuickDuration = 700 * time.Millisecond
+	peersQuickDuration = time.Second
 	peersWarmup        = 500 * time.Millisecond
-	peersQuickWarmup   = 200 * time.Millisecond
+	peersQuickWarmup   = 300 * time.Millisecond
 	peersMostRounds    = 100
 	peersLeastSize     = 8    // the peers' values begin with a number
 	peersMostSize      = 1396 // what fits one of our frames
@@ -60,7 +61,7 @@ where there are only its sources and go is on PATH, it is built in the user's ca
 With --durable the others write what they promise to a disk first. Exit status 1 if a run failed or cannot be believed; a ratio that misses the aim is
 reported, and no failure.`,
 		Example: `  wirepaxos bench peers --quick
-  wirepaxos bench peers --json peers.json
+  wirepaxos bench peers --out peers && wirepaxos bench report peers
   wirepaxos bench peers --peers etcd,dragonboat --outstanding 1,64 --size 1000 --rounds 3`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
@@ -75,6 +76,7 @@ reported, and no failure.`,
 	f.DurationVar(&o.warmup, "warmup", 0, fmt.Sprintf("how long its load runs before (default: %v; with --quick %v)", peersWarmup, peersQuickWarmup))
 	f.BoolVar(&o.durable, "durable", false, "what was promised is on a disk; our own runs are left out, their storage is memory")
 	f.StringVar(&o.binary, "binary", "", "the program wirepaxos-peers (default: beside this program, else built from its sources)")
+	f.StringVar(&o.out, "out", "", "write into this directory: suite.json, and for each point its latencies as .hgrm and .csv")
 	f.StringVar(&o.json, "json", "", "write the suite to this file, as one JSON object")
 	return c
 }
@@ -119,8 +121,11 @@ func (o *peersFlags) check() error {
 				ownMostOutstanding*ownMostClients)
 		}
 	}
-	return nil
+	return o.files().checkFiles()
 }
+
+// files are where results are written.
+func (o *peersFlags) files() *benchFlags { return &benchFlags{json: o.json, out: o.out} }
 
 // spreadOver says how many clients keep how many values under way each.
 func spreadOver(outstanding int) (clients, each int, ok bool) {
@@ -145,13 +150,17 @@ func (o *peersFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	contest := &contest{peersFlags: o, began: time.Now()}
+	contest := &contest{peersFlags: o, lab: netlab.Supported(), began: time.Now().UTC()}
 	if err := contest.enter(program, list); err != nil {
 		return err
 	}
+	if load := readLoad(); load >= 1 {
+		contest.notes = append(contest.notes, fmt.Sprintf("this machine was busy as it began (load %.1f on %d CPUs): loops that spin lose more by "+
+			"that than processes that sleep", load, runtime.NumCPU()))
+	}
 	cpu := bench.ReadCPUTimes()
 	suite := &bench.Suite{
-		Schema: bench.SuiteSchema, Command: strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "), Quick: o.quick,
+		Schema: bench.SuiteSchema, Command: strings.Join(append([]string{"wirepaxos"}, os.Args[1:]...), " "), Quick: o.quick,
 		Began: contest.began, Machine: bench.ReadMachine(),
 	}
 	contest.opening()
@@ -167,15 +176,25 @@ func (o *peersFlags) run(c *cobra.Command) error {
 		contest.table(os.Stdout, &suite.Scenarios[i])
 	}
 	contest.closing(os.Stdout, suite)
-	if o.json != "" {
-		if err := suite.WriteJSON(o.json); err != nil {
-			return err
-		}
+	if err := o.files().write(suite); err != nil {
+		return err
 	}
 	if n := contest.failures; n > 0 {
 		return failed("%d of %d runs failed or cannot be believed: the lines above say why", n, contest.made)
 	}
 	return nil
+}
+
+// readLoad is how many threads ran or wanted to in the last minute, on average; 0 where the kernel does not tell.
+func readLoad() (load float64) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return 0
+	}
+	return load
 }
 
 // entrant is a system in the contest.
@@ -191,6 +210,7 @@ type contest struct {
 	*peersFlags
 	entrants []entrant
 	notes    []string
+	lab      error // why no lab can be built here; nil: it can
 	began    time.Time
 	made     int // runs
 	failures int
@@ -198,15 +218,14 @@ type contest struct {
 
 // enter puts together who takes part. What cannot be run is told, unless it was asked for by name.
 func (c *contest) enter(program string, list []listedPeer) error {
-	unsupported := netlab.Supported()
 	switch {
 	case c.durable:
 		c.notes = append(c.notes, "wirepaxos keeps its storage in memory, so with --durable it is not in the comparison")
-	case unsupported != nil:
-		c.notes = append(c.notes, fmt.Sprintf("no AF_XDP here: %v", unsupported))
-		c.entrants = append(c.entrants, c.own("kernel UDP", "udp"))
+	case c.lab != nil:
+		c.notes = append(c.notes, fmt.Sprintf("no AF_XDP here: %v", c.lab))
+		c.entrants = append(c.entrants, c.own("udp"))
 	default:
-		c.entrants = append(c.entrants, c.own("AF_XDP", "afxdp"), c.own("kernel UDP", "udp"))
+		c.entrants = append(c.entrants, c.own("afxdp"), c.own("udp"))
 	}
 	for _, name := range c.peers {
 		if !slices.ContainsFunc(list, func(p listedPeer) bool { return p.Name == name }) {

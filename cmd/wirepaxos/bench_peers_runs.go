@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -86,61 +84,22 @@ func (c *contest) tellRun(p *bench.Point, round, outstanding int) {
 }
 
 // own is wirepaxos on a transport.
-func (c *contest) own(series, transport string) entrant {
-	return entrant{series: series, run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
+func (c *contest) own(transport string) entrant {
+	return entrant{series: transportTitles[transport], run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
 		return c.runOwn(ctx, transport, outstanding, size)
 	}}
 }
 
-// runOwn runs a cluster of ours once: our own program, as the demo.
+// runOwn runs a cluster of ours once, as the other scenarios do.
 func (c *contest) runOwn(ctx context.Context, transport string, outstanding, size int) (*bench.Point, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "wirepaxos-bench-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "report.json")
+	b := &benchFlags{length: c.duration, warmup: c.warmup, link: "ethernet", idle: "auto"}
 	clients, each, _ := spreadOver(outstanding)
-	cmd := childCommand(ctx, self, "demo", "--transport", transport, "--outstanding", strconv.Itoa(each), "--clients", strconv.Itoa(clients),
-		"--size", strconv.Itoa(size), "--duration", c.duration.String(), "--warmup", c.warmup.String(), "--json", path)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil {
-		return nil, complaint(err, stderr.Bytes())
-	}
-	text, err := os.ReadFile(path)
+	p := b.point("", transportTitles[transport], trialConfig{transport: transport, clients: clients, outstanding: each, size: size})
+	t, err := b.try(ctx, &p.trial, c.lab == nil)
 	if err != nil {
 		return nil, err
 	}
-	var r bench.Report
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("the report of the run cannot be read: %w", err)
-	}
-	return pointOf(&r), nil
-}
-
-// pointOf is the report of a run of ours as a point with one run. It does not count what processes used.
-func pointOf(r *bench.Report) *bench.Point {
-	run := bench.Run{
-		DurationS: r.DurationS, Values: r.Values, ValuesPerS: r.ValuesPerS, LatencyUs: r.LatencyUs, LatencyCorrectedUs: &r.LatencyCorrectedUs,
-		StealPercent: r.StealPercent, Problems: r.Problems,
-		Costs: bench.Costs{
-			Values: r.Values, CPUS: -1, Voluntary: -1, Involuntary: -1, LoopVoluntary: -1, LoopInvoluntary: -1, Syscalls: -1, Allocations: -1,
-			AllocatedBytes: -1, GCCycles: -1, Frames: -1, FrameBytes: -1, Retries: int64(r.Retries), Drops: int64(r.Drops),
-		},
-	}
-	return &bench.Point{
-		Runs: []bench.Run{run}, Cores: r.Cores, Sockets: r.Sockets,
-		Config: bench.Config{
-			System: "wirepaxos", Transport: r.Transport, Mode: r.Mode, Link: r.Link, Layout: r.Layout, Batch: r.Batch, Idle: r.Idle, Storage: "memory",
-			Acceptors: r.Acceptors, Proposers: r.Proposers, Learners: len(r.Learners), Groups: 1, Clients: r.Clients,
-			Outstanding: r.Clients * r.Outstanding, ValueSize: r.ValueSize, WireHops: r.WireHops,
-		},
-	}
+	return &bench.Point{Config: t.Config, Runs: []bench.Run{t.Run}, Cores: t.Cores, Sockets: t.Sockets}, nil
 }
 
 // other is a peer.

@@ -32,29 +32,42 @@ func valuesPerS(r *bench.Run) float64 { return r.ValuesPerS }
 
 // table tells a scenario: who was how fast with how many values under way, and what that is in ratios.
 func (c *contest) table(w io.Writer, s *bench.Scenario) {
-	fmt.Fprintf(w, "\n%s: median (least - most) of %d rounds\n", s.Title, c.rounds)
+	fmt.Fprintf(w, "\n%s: median (least - most) of %d rounds; switches are voluntary ones\n", s.Title, c.rounds)
 	for _, outstanding := range c.outstanding {
 		points := pointsAt(s, outstanding)
-		fmt.Fprintf(w, "\n%-24s %34s %32s\n", fmt.Sprintf("%d outstanding", outstanding), "values/s", "p50, µs")
+		fmt.Fprintf(w, "\n%-18s %33s %32s %13s %13s\n", fmt.Sprintf("%d outstanding", outstanding), "values/s", "p50, µs", "CPU µs/value", "switches/value")
 		for _, p := range points {
 			rate, latency := p.Over(valuesPerS), p.Over(medianUs)
 			if rate.N == 0 {
-				fmt.Fprintf(w, "  %-22s failed: %s\n", p.Series, p.Failed)
+				fmt.Fprintf(w, "  %-16s no run can be believed: %s\n", p.Series, or(p.Failed, "each had a problem, told above"))
 				continue
 			}
-			fmt.Fprintf(w, "  %-22s %s %s%s\n", p.Series, padded(34, spread(rate, thousands)), padded(32, spread(latency, tenths)), remarks(p, c.rounds))
+			fmt.Fprintf(w, "  %-16s %s %s %13s %13s%s\n", p.Series, padded(33, spread(rate, thousands)), padded(32, spread(latency, tenths)),
+				counted(p, func(c *bench.Costs) float64 { return 1e6 * c.CPUS }),
+				counted(p, func(c *bench.Costs) float64 { return float64(c.Voluntary) }), remarks(p, c.rounds))
 		}
 		c.verdicts(w, points)
 	}
 }
 
+// pointsAt are the points with so many values under way, without the runs that prove nothing.
 func pointsAt(s *bench.Scenario, outstanding int) (points []*bench.Point) {
 	for i := range s.Points {
 		if s.Points[i].Config.Outstanding == outstanding {
-			points = append(points, &s.Points[i])
+			points = append(points, s.Points[i].Sound())
 		}
 	}
 	return points
+}
+
+// counted is a cost of all processes together for each value, the median over the runs; where nobody counted, a dash.
+func counted(p *bench.Point, cost func(*bench.Costs) float64) string {
+	for i := range p.Runs {
+		if c := &p.Runs[i].Costs; c.Values == 0 || cost(c) < 0 {
+			return "-"
+		}
+	}
+	return hundredths(p.Over(func(r *bench.Run) float64 { return cost(&r.Costs) / float64(r.Costs.Values) }).Median)
 }
 
 // remarks say what a reader must know of a line.
@@ -64,10 +77,7 @@ func remarks(p *bench.Point, rounds int) string {
 		list = append(list, "the mean: it tells no median")
 	}
 	if n := len(p.Runs); n < rounds {
-		list = append(list, fmt.Sprintf("%d of %d runs failed", rounds-n, rounds))
-	}
-	if slices.ContainsFunc(p.Runs, func(r bench.Run) bool { return len(r.Problems) > 0 }) {
-		list = append(list, "not to be believed")
+		list = append(list, fmt.Sprintf("%d of %d runs left out: they failed or cannot be believed", rounds-n, rounds))
 	}
 	if len(list) == 0 {
 		return ""

@@ -119,23 +119,29 @@ func newRunner(b *benchFlags, list []*scenario, lab error) (*runner, error) {
 		for _, p := range r.pointsOf(s) {
 			if points++; r.able(p) {
 				r.of += b.roundsOf(s)
+				r.left += float64(b.roundsOf(s)) * b.takes(p)
 			}
 		}
 		if s.befores != nil {
-			r.of += s.befores(r, r.pointsOf(s))
+			n := s.befores(r, r.pointsOf(s))
+			r.of += n
+			r.left += float64(n) * b.takes(&benchPoint{})
 		}
 	}
 	if points == 0 {
 		return nil, fmt.Errorf("--points %s: no point has such a name: a run without it shows the names", b.chosen)
 	}
-	r.left += float64(r.of) * r.trialTakes()
 	return r, nil
 }
 
-// trialTakes is the time that a trial is expected to take, in seconds.
-func (b *benchFlags) trialTakes() float64 {
-	const upAndDown = 0.6
-	return (b.length + b.warmup).Seconds() + upAndDown
+// takes is the time that a run of a point is expected to take, in seconds.
+func (b *benchFlags) takes(p *benchPoint) float64 {
+	const upAndDown, echoUpAndDown = 0.6, 0.3
+	takes := (b.length + b.warmup).Seconds() + upAndDown
+	if p.trial.floor {
+		takes += b.length.Seconds() + echoUpAndDown
+	}
+	return takes
 }
 
 // pointsOf are the points of a scenario that were asked for.
@@ -260,7 +266,7 @@ func (r *runner) rounds(ctx context.Context, s *scenario, out *bench.Scenario) e
 // point makes one run of a point and tells of it.
 func (r *runner) point(ctx context.Context, name string, p *benchPoint, round, rounds int) {
 	r.trials++
-	r.passed(r.trialTakes())
+	r.passed(r.takes(p))
 	if p.failures >= givesUp {
 		return
 	}

@@ -11,7 +11,10 @@ import (
 
 // scenarios are those that are made of trials and of what else there is, in the order in which `bench all` makes them.
 func scenarios() []*scenario {
-	return []*scenario{latencyScenario(), peakScenario(), curveScenario(), sizesScenario(), hopsScenario(), cpuScenario(), openScenario(), groupsScenario()}
+	return []*scenario{
+		latencyScenario(), peakScenario(), curveScenario(), sizesScenario(), stagesScenario(), hopsScenario(), cpuScenario(), openScenario(),
+		groupsScenario(),
+	}
 }
 
 // transportTitles are the transports for people.
@@ -46,12 +49,13 @@ func latencyScenario() *scenario {
 		name: "latency", title: "how long one value takes, from the client and back to it, with nothing else under way",
 		short: "How long one value takes with nothing else under way",
 		long: `One client with one outstanding value of 64 bytes, over each transport: in the packed layout (client and proposer on one loop, acceptors and
-learner on another) and with a process for each role.`,
+learner on another) and with a process for each role. Before each run an echo of frames as long as an Accept of that value, over such ports between two loops,
+gives the time of a hop; the floor is that of all hops that a value crosses, and the ratio the median latency over it.`,
 		example: "  wirepaxos bench latency\n  wirepaxos bench latency --quick --transport mem,udp --json latency.json",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			for _, layout := range []string{layoutPacked, layoutProcessPerRole} {
 				for _, t := range b.over(allTransports...) {
-					points = append(points, b.point(t+"-"+layout, transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue}))
+					points = append(points, b.point(t+"-"+layout, transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue, floor: true}))
 				}
 			}
 			return points
@@ -122,6 +126,33 @@ Ethernet's 1,500; a larger one goes in fragments.`,
 				for _, t := range b.over(allTransports...) {
 					c := trialConfig{transport: t, outstanding: 64, size: size}
 					points = append(points, b.point(fmt.Sprintf("%s-%db", t, size), transportTitles[t], c))
+				}
+			}
+			return points
+		},
+	}
+}
+
+// followed is that one value in so many is followed.
+const followed = 16
+
+func stagesScenario() *scenario {
+	return &scenario{
+		name: "stages", title: "where a value's time goes, from role to role",
+		short: "Where a value's time goes, from role to role",
+		long: `One client with one outstanding value of 64 bytes, in the packed layout and with a process for each role, and in the packed layout with 64 of
+them. One value in 16 is followed: from the client to the proposer, which gives it an instance, to the acceptor that completes a quorum, to the learner that
+delivers it, and back. Times are those of the cycles of the loops: two roles that handle a value in one cycle have it at one time.`,
+		example: "  wirepaxos bench stages\n  wirepaxos bench stages --transport afxdp --points packed --out stages",
+		points: func(b *benchFlags) (points []*benchPoint) {
+			for _, kind := range []struct {
+				layout      string
+				outstanding int
+			}{{layoutPacked, 1}, {layoutProcessPerRole, 1}, {layoutPacked, 64}} {
+				for _, t := range b.over(allTransports...) {
+					c := trialConfig{transport: t, layout: kind.layout, outstanding: kind.outstanding, size: usualValue, stages: followed}
+					series := fmt.Sprintf("%s, %s, %d outstanding", transportTitles[t], kind.layout, kind.outstanding)
+					points = append(points, b.point(fmt.Sprintf("%s-%s-o%d", t, kind.layout, kind.outstanding), series, c))
 				}
 			}
 			return points

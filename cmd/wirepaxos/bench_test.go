@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
+	"wirepaxos/dataplane"
+	"wirepaxos/paxos/cluster"
 	"wirepaxos/tools/netlab"
 )
 
@@ -92,6 +94,16 @@ func wholePoint(t *testing.T, p *bench.Point, rounds int) {
 	}
 }
 
+// hasFloor holds the floor of each run against the hops of a value.
+func hasFloor(t *testing.T, p *bench.Point, hops float64) {
+	t.Helper()
+	for i := range p.Runs {
+		if w := p.Runs[i].Wire; w == nil || w.Hops != hops || w.HopUs <= 0 || w.FloorUs != w.Hops*w.HopUs || w.RatioFloor <= 0 || w.EchoPerS <= 0 {
+			t.Errorf("point %s, run %d: floor %+v, want one of %g hops", p.Name, i, w, hops)
+		}
+	}
+}
+
 // runLine is a line about a run: the share of the whole, the round, the point.
 var runLine = regexp.MustCompile(`(?m)^\[ *(\d+)/(\d+) +\d+ s, \d+ s to go\] (\w+) (\d+)/(\d+) (\S+) `)
 
@@ -125,6 +137,7 @@ func TestBenchLatencyOverMemory(t *testing.T) {
 		if p.Runs[0].LatencyCorrectedUs == nil {
 			t.Error("a closed loop without corrected latencies")
 		}
+		hasFloor(t, p, []float64{2, 4}[i])
 	}
 	for _, name := range []string{"suite.json", "latency-mem-packed.hgrm", "latency-mem-packed.csv", "latency-mem-process-per-role.hgrm"} {
 		if info, err := os.Stat(filepath.Join(out, name)); err != nil || info.Size() == 0 {
@@ -154,6 +167,7 @@ func TestBenchScenariosOverMemory(t *testing.T) {
 		}},
 		{"sizes", "-(1|65536)b$", []string{"mem-1b", "mem-65536b"}, func(c *bench.Config, _ *bench.Run) bool { return c.Outstanding == 64 }},
 		{"hops", "packed-a[27]$", []string{"mem-packed-a2", "mem-packed-a7"}, func(c *bench.Config, _ *bench.Run) bool { return c.Acceptors == 2 || c.Acceptors == 7 }},
+		{"stages", "packed", []string{"mem-packed-o1", "mem-packed-o64"}, func(c *bench.Config, r *bench.Run) bool { return len(r.Stages) > 3 }},
 		{"cpu", "c8", []string{"mem-c8"}, func(c *bench.Config, _ *bench.Run) bool { return c.Clients == 8 }},
 		{"groups", "g[12]", []string{"mem-g1", "mem-g2"}, func(c *bench.Config, _ *bench.Run) bool { return c.Outstanding == 64*c.Groups && c.Clients == c.Groups }},
 		{"open", "(10|50)pct", []string{"mem-10pct", "mem-50pct"}, func(c *bench.Config, r *bench.Run) bool {
@@ -276,6 +290,22 @@ func TestBenchTellsOfFailures(t *testing.T) {
 	}
 }
 
+// Without a peak there are no rates, and the command fails.
+func TestBenchOpenWithoutPeak(t *testing.T) {
+	list := []*scenario{openScenario()}
+	r, said := testRunner(t, nil, list, append([]string{"--rounds", "1", "--transport", "mem"}, brief...)...)
+	r.idle = "never"
+	var f failure
+	if err := r.all(context.Background(), list); !errors.As(err, &f) || !strings.Contains(err.Error(), "mem-peak") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	for _, p := range r.suite.Scenarios[0].Points {
+		if len(p.Runs) != 0 || !strings.Contains(p.Failed, "the peak could not be measured: round 2: ") {
+			t.Errorf("point %+v", p)
+		}
+	}
+}
+
 // Ctrl-C at any time ends with status 1 and leaves nothing.
 func TestBenchInterrupted(t *testing.T) {
 	for _, transport := range []string{"afxdp", "udp", "mem"} {
@@ -317,11 +347,44 @@ func TestBenchHopsOverAFXDP(t *testing.T) {
 // Groups over AF_XDP are clusters of their own: two have two of everything.
 func TestBenchGroupsOverAFXDP(t *testing.T) {
 	needLab(t)
-	s, stdout := benched(t, append([]string{"groups", "--transport", "afxdp", "--rounds", "1", "--points", "g2"}, brief...)...)
+	s, stdout := benched(t, "groups", "--transport", "afxdp", "--rounds", "1", "--points", "g2", "--duration", "500ms", "--idle", "block")
 	p := &s.Scenarios[0].Points[0]
 	wholePoint(t, p, 1)
+	if c := p.Runs[0].Costs; c.CPUS <= 0 || c.Voluntary < 0 {
+		t.Errorf("the costs of both groups are %+v", c)
+	}
 	if len(p.Sockets) != 4 || len(p.Cores) != 4 || p.Config.Groups != 2 || !strings.Contains(stdout, "The loads of the groups begin") {
 		t.Errorf("%d sockets, %d loops, config %+v\n%s", len(p.Sockets), len(p.Cores), p.Config, stdout)
+	}
+}
+
+// Groups differ in their id. Several have a core for each loop, or none has.
+func TestPlansOfGroups(t *testing.T) {
+	r, _ := testRunner(t, nil, []*scenario{groupsScenario()})
+	set, err := dataplane.Cores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 2, 40} {
+		plans, err := r.plansOf(&r.benchFlags.point("", "", trialConfig{transport: "mem", groups: n}).trial)
+		if err != nil || len(plans) != n {
+			t.Fatalf("%d plans of %d groups, %v", len(plans), n, err)
+		}
+		cores := map[int]int{}
+		for g, p := range plans {
+			if p.file.Group != uint16(g+1) {
+				t.Errorf("group %d has the id %d", g+1, p.file.Group)
+			}
+			for _, q := range p.procs {
+				cores[q.core]++
+			}
+		}
+		enough := 2*n <= len(set.Allowed)
+		for core, loops := range cores {
+			if enough && (core == cluster.NoCore || loops > 1) || !enough && core != cluster.NoCore {
+				t.Errorf("%d groups on %d cores: %d loops on core %d", n, len(set.Allowed), loops, core)
+			}
+		}
 	}
 }
 
@@ -336,6 +399,7 @@ func TestBenchAll(t *testing.T) {
 		t.Fatalf("scenarios %+v", s.Scenarios)
 	}
 	wholePoint(t, &s.Scenarios[0].Points[0], quickRounds)
+	hasFloor(t, &s.Scenarios[0].Points[0], 2)
 	sc := &s.Scenarios[1]
 	if want := fmt.Sprintf("wirepaxos bench failover --kills %d --transport %s", quickKills, transport); sc.Command != want {
 		t.Errorf("command %q, want %q", sc.Command, want)

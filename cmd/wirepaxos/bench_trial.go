@@ -29,6 +29,8 @@ type trialConfig struct {
 	groups                               int     // clusters of this kind, side by side
 	clients, outstanding, size           int     // of each group; outstanding of each client
 	rate                                 float64 // values/s that are due in each group, in an open loop; 0: a closed one
+	floor                                bool    // measure an echo first
+	stages                               int     // one value in so many is followed; 0: none
 }
 
 // words are the flags of the demo that make the cluster and the load of one group.
@@ -36,6 +38,9 @@ func (c *trialConfig) words(duration, warmup time.Duration) []string {
 	w := []string{"--transport", c.transport, "--duration", duration.String(), "--warmup", warmup.String(), "--progress=false"}
 	if c.rate > 0 {
 		w = append(w, "--rate", strconv.FormatFloat(c.rate, 'f', 3, 64))
+	}
+	if c.floor {
+		w = append(w, "--floor")
 	}
 	for _, f := range []struct{ name, value string }{{"link", c.link}, {"layout", c.layout}, {"batch", c.batch}, {"idle", c.idle}} {
 		if f.value != "" {
@@ -46,7 +51,7 @@ func (c *trialConfig) words(duration, warmup time.Duration) []string {
 		name  string
 		value int
 	}{
-		{"acceptors", c.acceptors}, {"proposers", c.proposers}, {"learners", c.learners}, {"clients", c.clients}, {"outstanding", c.outstanding}, {"size", c.size},
+		{"acceptors", c.acceptors}, {"proposers", c.proposers}, {"learners", c.learners}, {"clients", c.clients}, {"outstanding", c.outstanding}, {"size", c.size}, {"stages", c.stages},
 	} {
 		if f.value != 0 {
 			w = append(w, "--"+f.name, strconv.Itoa(f.value))
@@ -88,7 +93,11 @@ type trial struct {
 	Sockets []bench.SocketUse `json:"sockets"`
 }
 
-func newTrial(c bench.Config, r *bench.Report) (*trial, error) {
+// newTrial makes it of a report. With an echo it has a floor under its latency, by so many hops.
+func newTrial(c bench.Config, r *bench.Report, hops int, echo *echoOutcome) (*trial, error) {
+	if echo != nil {
+		r.Wire = bench.NewWire(hops, &echo.EchoResult, r.LatencyUs.P50)
+	}
 	run, err := r.Run(0)
 	if err != nil {
 		return nil, err
@@ -120,6 +129,12 @@ func (b *benchFlags) try(ctx context.Context, c *trialConfig, lab bool) (result 
 	if err != nil {
 		return nil, err
 	}
+	var echo *echoOutcome
+	if c.floor && c.transport != "mem" { // over memory the trial's own process does
+		if echo, err = b.echo(ctx, &plans[0], lab); err != nil {
+			return nil, err
+		}
+	}
 	var cells []cell
 	defer func() {
 		for _, x := range cells {
@@ -127,7 +142,7 @@ func (b *benchFlags) try(ctx context.Context, c *trialConfig, lab bool) (result 
 		}
 	}()
 	for g := range plans {
-		x, err := b.raise(ctx, c, &plans[g], g, lab)
+		x, err := b.raise(ctx, c, &plans[g], g, lab, echo)
 		if err != nil {
 			return nil, err
 		}
@@ -139,6 +154,13 @@ func (b *benchFlags) try(ctx context.Context, c *trialConfig, lab bool) (result 
 		}
 	}
 	return finishAll(ctx, cells)
+}
+
+// echo measures the floor under the latencies of a plan, for as long as the run will.
+func (b *benchFlags) echo(ctx context.Context, p *groupPlan, lab bool) (*echoOutcome, error) {
+	c := echoTime(b.length)
+	c.Size, c.UnderWay = acceptBytes(p.demo.size), p.demo.clients*p.demo.outstanding
+	return measureEcho(ctx, p.plan, c, lab)
 }
 
 // finishAll waits for the loads of all groups, at the same time: each is watched and measured by itself.
@@ -213,11 +235,11 @@ func (b *benchFlags) plansOf(c *trialConfig) (plans []groupPlan, err error) {
 }
 
 // raise brings the cluster of one group up.
-func (b *benchFlags) raise(ctx context.Context, c *trialConfig, p *groupPlan, group int, lab bool) (cell, error) {
+func (b *benchFlags) raise(ctx context.Context, c *trialConfig, p *groupPlan, group int, lab bool, echo *echoOutcome) (cell, error) {
 	if c.transport == "mem" {
 		return raiseMem(ctx, c, p, c.words(b.length, b.warmup))
 	}
-	x := &processCell{config: c.config(), demo: p.demo, plan: p.plan}
+	x := &processCell{config: c.config(), demo: p.demo, plan: p.plan, echo: echo}
 	x.config.Driver = "veth"
 	port := uint16(0)
 	if !lab {
@@ -256,6 +278,7 @@ type processCell struct {
 	r      *running
 	client *child
 	cpu    bench.CPUTimes
+	echo   *echoOutcome // nil: not measured
 }
 
 // raise brings up all processes but the client's.
@@ -268,6 +291,7 @@ func (x *processCell) raise(ctx context.Context, name string, loopback uint16) (
 			err = errors.Join(err, x.end())
 		}
 	}()
+	x.r.stages = x.demo.stages
 	for i, q := range x.plan.procs {
 		c := x.r.child(i, q, append(x.demo.words(), "--linger"))
 		if c.args[0] == "client" {
@@ -305,7 +329,7 @@ func (x *processCell) finish(ctx context.Context) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTrial(x.config, report)
+	return newTrial(x.config, report, x.plan.portHops(), x.echo)
 }
 
 func (x *processCell) end() error {

@@ -68,6 +68,14 @@ func (o *trialFlags) run(ctx context.Context) error {
 			p.procs[i].core = o.cores[i]
 		}
 	}
+	var echo *echoOutcome
+	if d.floor {
+		c := echoTime(d.duration)
+		c.Size, c.UnderWay = acceptBytes(d.size), d.clients*d.outstanding
+		if echo, err = measureEcho(ctx, p, c, false); err != nil {
+			return err
+		}
+	}
 	answers := os.Stdout
 	os.Stdout = os.Stderr // what the demo tells is for nobody here
 	in, err := d.measureMem(ctx, p, func() error {
@@ -85,7 +93,7 @@ func (o *trialFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := newTrial(bench.Config{}, report)
+	t, err := newTrial(bench.Config{}, report, p.portHops(), echo)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type demoFlags struct {
 	acceptors, proposers, learners       int
 	drop, dup                            float64
 	verbose, floor                       bool
+	stages                               uint           // one value in so many is followed
 	echo                                 *echoOutcome   // of --floor
 	cpu                                  bench.CPUTimes // when the demo began
 }
@@ -50,7 +51,7 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
 127.0.0.1. Exit status 0 only if the check holds.`,
 		Example: `  wirepaxos demo --outstanding 256
   wirepaxos demo --rate 100000 --csv latency.csv
-  wirepaxos demo --floor
+  wirepaxos demo --floor --stages 100
   wirepaxos demo --transport udp
   wirepaxos demo --layout process-per-role --acceptors 5 --learners 3 --drop 0.05 --dup 0.05
   wirepaxos demo --proposers 3 --kill-leader-every 1s --drop 0.05 --duration 20s`,
@@ -79,6 +80,7 @@ func (o *demoFlags) add(f *pflag.FlagSet) {
 	f.DurationVar(&o.pause, "pause-leader-every", 0, "stop the leader's process for a while this often (SIGSTOP, SIGCONT)")
 	o.timing.add(f)
 	f.BoolVar(&o.floor, "floor", false, "first measure an echo of frames as long, over such ports, and hold the median latency against it")
+	f.UintVar(&o.stages, "stages", 0, "follow one value in so many from role to role, and tell where its time goes; 0: none")
 	f.BoolVar(&o.verbose, "verbose", false, "show what every process tells")
 }
 
@@ -200,7 +202,7 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	if err != nil {
 		return err
 	}
-	r.verbose, r.output = o.verbose, os.Stdout
+	r.verbose, r.output, r.stages = o.verbose, os.Stdout, o.stages
 	defer func() { err = errors.Join(err, r.end()) }()
 	began := dataplane.Now()
 	if err := r.start(append(o.words(), "--linger")); err != nil {

@@ -19,6 +19,7 @@ import (
 type memRun struct {
 	procs   []*node.Process
 	tallies []tallies // of each process
+	notes   []stageNotes
 	load    *bench.Load
 	client  *node.Process
 	running sync.WaitGroup
@@ -74,6 +75,9 @@ func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error)
 		return nil, err
 	}
 	in.file, in.layout, in.plan = p.file, p.layout, p
+	if o.stages > 0 {
+		in.stages = m.stages(p)
+	}
 	return in, nil
 }
 
@@ -95,7 +99,11 @@ func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
 		if err != nil {
 			return err
 		}
-		s.Deliver = own.deliver()
+		notes, err := newStageNotes(o.stages)
+		if err != nil {
+			return err
+		}
+		s.Deliver, s.Observe = own.deliver(), notes.observe()
 		hasClient := false
 		for _, id := range q.nodes {
 			hasClient = hasClient || id == p.client
@@ -108,7 +116,7 @@ func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
 			return err
 		}
 		m.procs = append(m.procs, process)
-		m.tallies = append(m.tallies, own)
+		m.tallies, m.notes = append(m.tallies, own), append(m.notes, notes)
 		if hasClient {
 			m.client = process
 		}
@@ -199,6 +207,15 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 	}
 	m.client.Stop()
 	return in, <-ended
+}
+
+// stages joins the notes of all loops.
+func (m *memRun) stages(p *plan) []bench.Stage {
+	var all []bench.StageNote
+	for i, q := range m.procs {
+		all = append(all, m.notes[i].read(q)...)
+	}
+	return p.stagesOf(all, m.load.Phase()) // its loop has ended
 }
 
 // usages reads all loops; they are of one process.

@@ -198,7 +198,13 @@ func echoOfProcesses(ctx context.Context, p *plan, c bench.EchoConfig, lab bool)
 	}
 	back, forth := echoEnds(p, c)
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	back.Local, forth.Local = netip.AddrPortFrom(loopback, loopbackPort), netip.AddrPortFrom(loopback, loopbackPort+1)
+	if !lab {
+		base, err := loopbackPorts(2, 0)
+		if err != nil {
+			return nil, err
+		}
+		back.Local, forth.Local = netip.AddrPortFrom(loopback, base), netip.AddrPortFrom(loopback, base+1)
+	}
 	start := func(_ string, cmd *exec.Cmd) (func(), error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
@@ -232,49 +238,62 @@ func echoOfProcesses(ctx context.Context, p *plan, c bench.EchoConfig, lab bool)
 	return joinEnds(ctx, self, start, first, last, &back, &forth)
 }
 
-// joinEnds starts both ends and reads what the one that sends tells.
+// joinEnds starts both ends and reads what the one that sends tells. If the other ends before it, that is the end of both.
 func joinEnds(ctx context.Context, self string, start func(string, *exec.Cmd) (func(), error), first, last string, back, forth *echoEnd) (*echoOutcome, error) {
-	reflector, backSays, _, err := endProcess(self, back)
+	reflector, err := endProcess(self, back)
 	if err != nil {
 		return nil, err
 	}
-	waitBack, err := start(first, reflector)
+	sender, err := endProcess(self, forth)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		_ = reflector.Process.Kill()
+	waitBack, err := start(first, reflector.cmd)
+	if err != nil {
+		return nil, err
+	}
+	wait, err := start(last, sender.cmd)
+	if err != nil {
+		reflector.kill()
 		waitBack()
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		waitBack()
+		sender.kill()
 	}()
-	sender, says, out, err := endProcess(self, forth)
-	if err != nil {
-		return nil, err
-	}
-	wait, err := start(last, sender)
-	if err != nil {
-		return nil, err
-	}
-	kill := context.AfterFunc(ctx, func() { _ = sender.Process.Kill() })
-	defer kill()
+	stop := context.AfterFunc(ctx, sender.kill)
+	defer stop()
 	wait()
+	reflector.kill()
+	<-ended
 	o := &echoOutcome{}
-	if err := json.Unmarshal(out.Bytes(), o); err != nil {
-		return nil, failed("the echo did not end well: %s", firstLine(says.last(), backSays.last()))
+	if err := json.Unmarshal(sender.out.Bytes(), o); err != nil {
+		return nil, failed("the echo did not end well: %s", firstLine(reflector.says.last(), sender.says.last()))
 	}
 	return o, nil
 }
 
-// endProcess is the command of an end, what it says, and what it answers.
-func endProcess(self string, e *echoEnd) (cmd *exec.Cmd, says *tail, out *bytes.Buffer, err error) {
+// endCommand is the command of an end, what it says, and what it answers.
+type endCommand struct {
+	cmd  *exec.Cmd
+	says tail
+	out  bytes.Buffer
+}
+
+func endProcess(self string, e *echoEnd) (*endCommand, error) {
 	spec, err := json.Marshal(e)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	cmd = exec.Command(self, "bench", "echo-end", string(spec))
-	says, out = &tail{}, &bytes.Buffer{}
-	cmd.Stderr, cmd.Stdout = says, out
-	return cmd, says, out, nil
+	c := &endCommand{cmd: exec.Command(self, "bench", "echo-end", string(spec))}
+	c.cmd.Stderr, c.cmd.Stdout = &c.says, &c.out
+	return c, nil
 }
+
+func (c *endCommand) kill() { _ = c.cmd.Process.Kill() } // one that has ended needs none
 
 // firstLine is the first text that says something.
 func firstLine(texts ...string) string {

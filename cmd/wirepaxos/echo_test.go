@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -85,6 +87,35 @@ func TestDemoFloor(t *testing.T) {
 	}
 	if !strings.Contains(stdout, "2 hops of an echo at") {
 		t.Errorf("no floor in:\n%s", stdout)
+	}
+}
+
+// Where the end that answers cannot run, its reason is told at once.
+func TestEchoWithoutAnAnswer(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := echoEnd{Transport: "afxdp", Interface: "nonexistent0", Reflect: true}
+	forth := echoEnd{
+		Transport: "udp", Local: netip.MustParseAddrPort("127.0.0.1:0"), Peer: netip.MustParseAddrPort("127.0.0.1:9"), Core: -1, Idle: "block",
+		Echo: bench.EchoConfig{Size: 100, UnderWay: 1, HopNs: 1e9, RateNs: 1e9},
+	}
+	start := func(_ string, cmd *exec.Cmd) (func(), error) { return func() { _ = cmd.Wait() }, cmd.Start() }
+	if _, err := joinEnds(t.Context(), self, start, "", "", &back, &forth); err == nil || !strings.Contains(err.Error(), "nonexistent0") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Without a lab the ends are on 127.0.0.1.
+func TestEchoOnLoopback(t *testing.T) {
+	p, err := newPlan(planConfig{acceptors: 1, proposers: 1, learners: 1, layout: layoutPacked, transport: "udp", batch: "instance", idle: "auto"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := measureEcho(t.Context(), p, bench.EchoConfig{Size: 100, UnderWay: 4, HopNs: 1e8, RateNs: 1e8}, false)
+	if err != nil || o.Rounds == 0 {
+		t.Errorf("echo %+v, error %v", o, err)
 	}
 }
 

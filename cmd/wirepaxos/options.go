@@ -24,6 +24,8 @@ type nodeFlags struct {
 	heartbeat, timeout     time.Duration
 	extra                  []string
 	quiet                  bool
+	stages                 uint
+	notes                  stageNotes // of the process, once it is opened
 	flags                  *pflag.FlagSet
 }
 
@@ -50,6 +52,7 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 		"silence after which another proposer takes over, in place of the file's, at least 3 heartbeats; the same on all nodes")
 	flags.StringArrayVar(&o.extra, "node", nil,
 		"a node that the file does not name, as ROLE@MAC, ROLE@IP or ROLE@IP:PORT; repeat it, the same on all nodes")
+	flags.UintVar(&o.stages, "stages", 0, "note when one value in so many passes the roles of this process, for \"wirepaxos demo --stages\"; 0: none")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not tell of events")
 }
 

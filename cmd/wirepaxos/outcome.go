@@ -25,6 +25,7 @@ type outcome struct {
 	dup      float64
 	cpu      bench.CPUTimes // when it began
 	costs    *bench.Costs   // nil: not taken
+	stages   []bench.Stage  // none where no values were followed
 
 	failovers []bench.Failover
 	restarts  int
@@ -40,7 +41,7 @@ func (o *outcome) report() (*bench.Report, error) {
 		Transport: string(o.file.Transport), Link: string(o.file.LinkLayer()), Layout: o.layout, Batch: string(o.file.Batch),
 		Acceptors: len(o.file.Acceptors()), Proposers: len(o.file.Proposers()), DropRate: o.drop, DupRate: o.dup, Machine: bench.ReadMachine(),
 	}
-	r.Costs = o.costs
+	r.Costs, r.Stages = o.costs, o.stages
 	r.StealPercent = bench.StealSince(o.cpu)
 	r.TakeClients(&merged)
 	var learners []bench.LearnerEnd

@@ -98,8 +98,11 @@ func (o *nodeFlags) open(f *cluster.File, ids []uint16, check bool, client *node
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.notes, err = newStageNotes(o.stages); err != nil {
+		return nil, nil, err
+	}
 	s := o.spec(f, ids)
-	s.Client, s.Deliver = client, t.deliver()
+	s.Client, s.Deliver, s.Observe = client, t.deliver(), o.notes.observe()
 	p, err := node.Open(s)
 	return p, t, err
 }
@@ -110,6 +113,7 @@ func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop 
 	debug.SetGCPercent(400)
 	answers["status"] = node.NoWords(func() (any, error) { return p.Status() })
 	answers["usage"] = node.NoWords(func() (any, error) { return p.Usage() })
+	answers["stages"] = node.NoWords(func() (any, error) { return o.notes.read(p), nil })
 	answers["handover"] = p.AnswerHandover
 	closeControl := func() {}
 	if o.control != "" {

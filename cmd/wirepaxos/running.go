@@ -32,6 +32,8 @@ type running struct {
 	output  io.Writer // gets what the client's process prints
 	verbose bool      // pass on what the others tell
 
+	stages uint // one value in so many is followed; 0: none
+
 	costs *bench.Costs // of the measurement, once it is over; nil: not taken
 }
 
@@ -158,6 +160,9 @@ func (r *running) child(i int, q proc, clientFlags []string) *child {
 	list := strings.Join(words, ",")
 	c := &child{proc: q, name: fmt.Sprintf("%v %s", first, list), socket: filepath.Join(r.place, fmt.Sprintf("p%d.sock", i+1)), done: make(chan struct{})}
 	c.args = []string{first.Names()[0], "--config", r.config(), "--id", list, "--state-dir", r.state(), "--control", c.socket, "--check"}
+	if r.stages > 0 {
+		c.args = append(c.args, "--stages", strconv.FormatUint(uint64(r.stages), 10))
+	}
 	if isClient {
 		c.args = append(c.args, clientFlags...)
 	}

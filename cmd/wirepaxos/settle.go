@@ -102,6 +102,9 @@ func (r *running) gather(ctx context.Context, result bench.ClientResult) (*outco
 		file: r.plan.file, layout: r.plan.layout, plan: r.plan, results: []bench.ClientResult{result}, statuses: all,
 		costs: r.costs, tallies: map[paxos.NodeID]bench.TallyReport{},
 	}
+	if in.stages, err = r.gatherStages(); err != nil {
+		return nil, err
+	}
 	for _, c := range r.procs {
 		var reports map[paxos.NodeID]bench.TallyReport
 		if err := node.Ask(c.socket, "tally", &reports); err != nil {

@@ -41,6 +41,7 @@ type Way struct {
 
 // Stepped is a step that a role made: what it was told and what it says, good until the observer returns.
 type Stepped struct {
+	Now  paxos.Time // of the cycle; 0 where it takes its leave
 	Node paxos.NodeID
 	Role paxos.Role
 	In   []paxos.Message

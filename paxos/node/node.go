@@ -121,7 +121,7 @@ func (n *Node) stepSeat(now paxos.Time, s *seat) {
 	s.out.Reset()
 	s.role.Step(now, s.inbox, s.out)
 	if n.observe != nil {
-		n.observe(Stepped{Node: s.node, Role: s.kind, In: s.inbox, Out: s.out})
+		n.observe(Stepped{Now: now, Node: s.node, Role: s.kind, In: s.inbox, Out: s.out})
 	}
 	s.inbox = s.inbox[:0]
 	s.due = s.role.Deadline()

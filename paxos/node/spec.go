@@ -26,6 +26,7 @@ type Spec struct {
 	Deliver func(id paxos.NodeID, d *paxos.Delivery) // gets what the learners among Nodes deliver; may be nil
 	Notice  func(n Notice)                           // gets the events, on a goroutine of its own; may be nil
 	Warn    func(format string, args ...any)         // gets what people should know at start; may be nil
+	Observe func(s Stepped)                          // gets every step of every role, on the loop; nil costs nothing
 }
 
 // CoreOfFile as Spec.Core takes the core that the file names.

@@ -65,9 +65,11 @@ var ruleTests = []struct {
 		"dataplane/unsafe.go: imports unsafe, and so does ring.go: one file a package",
 	}},
 	{"words", map[string]string{
-		"cmd/a.go":   "package cmd\n\ntype LinkManager struct{ stateHelpers int }\n\nfunc mastery(engine int) { utility := 1; _ = utility }\n",
-		"bench/a.go": "package bench\n\ntype engine int\n",
+		"cmd/a.go":         "package cmd\n\ntype LinkManager struct{ stateHelpers int }\n\nfunc mastery(engine int) { utility := 1; _ = utility }\n",
+		"bench/a.go":       "package bench\n\ntype engine int\n\nfunc Snapshot() {}\n",
+		"bench/peers/a.go": "package main\n\ntype engines int\n\nfunc SaveSnapshots() {}\n",
 	}, []string{
+		`bench/a.go:5: Snapshot: avoid "snapshot": the glossary says checkpoint`,
 		`cmd/a.go:3: LinkManager: avoid "manager": say what it does`,
 		`cmd/a.go:3: stateHelpers: avoid "helpers": say what it does`,
 		`cmd/a.go:5: engine: avoid "engine": say what it does`,

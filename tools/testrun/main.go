@@ -2,8 +2,9 @@
 //
 // It formats nothing and changes nothing. In order: gofmt, go vet, a linter if one is installed, all tests one package at a time (they
 // pin cores and build virtual links, and would disturb one another), then once more with the race detector the packages where
-// goroutines meet, if there is a C compiler for it. A line a package tells the result; the output of what failed is printed in full.
-// At the end comes the list of what was skipped and why, and as its last line, alone:
+// goroutines meet, if there is a C compiler for it, the modules of their own, if what they build on is there or can be fetched, and last
+// the counts of make bench-check. A line a package tells the result; the output of what failed is printed in full. At the end comes the
+// list of what was skipped and why, and as its last line, alone:
 //
 //	N passed, N failed, N skipped
 //
@@ -42,10 +43,14 @@ func main() {
 	packageTimeout := flag.Duration("timeout", 8*time.Minute, "longest time for the tests of one package")
 	budget := flag.Duration("budget", 28*time.Minute, "longest time for everything; what does not fit has failed")
 	race := flag.Bool("race", true, "run the packages where goroutines meet once more with the race detector")
+	counts := flag.Bool("counts", true, "compare the counts of make bench-check; not with some packages alone")
 	flag.Parse()
 	patterns := flag.Args()
-	if len(patterns) == 0 {
+	all := len(patterns) == 0
+	if all {
 		patterns = []string{"./..."}
+	} else {
+		*counts = false
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -58,6 +63,14 @@ func main() {
 	runTests(ctx, r, "", append([]string{"-timeout", packageTimeout.String()}, patterns...))
 	if *race {
 		runRace(ctx, r, *packageTimeout)
+	}
+	if all {
+		for _, folder := range modules {
+			runModule(ctx, r, folder)
+		}
+	}
+	if *counts {
+		checkCounts(ctx, r, "go", "run", "./tools/counts")
 	}
 	if cause := ctx.Err(); errors.Is(cause, context.DeadlineExceeded) {
 		r.fail("time", fmt.Sprintf("not everything ran within %v (-budget)\n", *budget))
@@ -72,7 +85,7 @@ func main() {
 
 // checkAll runs what needs no test.
 func checkAll(ctx context.Context, r *report) {
-	checkFormat(ctx, r)
+	checkFormat(ctx, r, "gofmt")
 	checkCommand(ctx, r, "go vet", "go", "vet", "./...")
 	for _, linter := range [][]string{{"golangci-lint", "run", "./..."}, {"staticcheck", "./..."}} {
 		if tool := findTool(ctx, linter[0]); tool != "" {
@@ -84,27 +97,27 @@ func checkAll(ctx context.Context, r *report) {
 }
 
 // checkFormat judges the files of the repository, not those below folders that the go command passes over.
-func checkFormat(ctx context.Context, r *report) {
+func checkFormat(ctx context.Context, r *report, name string) {
 	list, err := command(ctx, "go", "list", "-e", "-f", "{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}\n{{end}}"+
 		"{{range .TestGoFiles}}{{$d}}/{{.}}\n{{end}}{{range .XTestGoFiles}}{{$d}}/{{.}}\n{{end}}", "./...").Output()
 	files := strings.Fields(string(list))
 	if err != nil || len(files) == 0 {
-		r.fail("gofmt", fmt.Sprintf("cannot list the packages: %v\n", err))
+		r.fail(name, fmt.Sprintf("cannot list the packages: %v\n", err))
 		return
 	}
 	output, err := command(ctx, gofmtPath(ctx), append([]string{"-l"}, files...)...).CombinedOutput()
 	switch offenders := strings.Fields(string(output)); {
 	case err != nil:
-		r.fail("gofmt", fmt.Sprintf("%s%v\n", output, err))
+		r.fail(name, fmt.Sprintf("%s%v\n", output, err))
 	case len(offenders) > 0:
 		here, _ := os.Getwd() // without it the names are longer, nothing else
 		var names strings.Builder
 		for _, offender := range offenders[:min(len(offenders), maxOffenders)] {
 			names.WriteString(strings.TrimPrefix(offender, here+"/") + "\n")
 		}
-		r.fail("gofmt", "not formatted (gofmt -w):\n"+names.String())
+		r.fail(name, "not formatted (gofmt -w):\n"+names.String())
 	default:
-		r.pass("gofmt")
+		r.pass(name)
 	}
 }
 
@@ -123,6 +136,25 @@ func checkCommand(ctx context.Context, r *report, name, program string, args ...
 		return
 	}
 	r.pass(name)
+}
+
+// checkCounts compares what does not depend on the machine with what was kept (tools/counts). What cannot be counted here that command tells in lines of
+// its own.
+func checkCounts(ctx context.Context, r *report, program string, args ...string) {
+	if ctx.Err() != nil {
+		return // said at the end
+	}
+	output, err := command(ctx, program, args...).CombinedOutput()
+	for line := range strings.Lines(string(output)) {
+		if reason, ok := strings.CutPrefix(line, "skipped: "); ok {
+			r.skip("counts", strings.TrimSpace(reason))
+		}
+	}
+	if err != nil {
+		r.fail("counts", fmt.Sprintf("%s%v\n", output, err))
+		return
+	}
+	r.pass("counts")
 }
 
 // runRace runs racePackages with the race detector, or says why not.

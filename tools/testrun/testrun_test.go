@@ -171,20 +171,83 @@ func TestBudgetEndsARun(t *testing.T) {
 	}
 }
 
+// A module of its own is checked and tested as a whole; one whose dependencies cannot be had is skipped, and one that does not load has failed.
+func TestModuleOfItsOwn(t *testing.T) {
+	sum := "h1:" + strings.Repeat("A", 43) + "=\n"
+	const far = "require example.invalid/far v1.0.0\n"
+	for _, c := range []struct {
+		file, text string
+		require    string
+		want       func(tally) bool
+		says       string
+	}{
+		{"none/other.go", "package none\n", "", func(s tally) bool { return s.passed >= 4 && s.failed == 0 && s.skipped == 0 }, `(?m)^ok    own/good: 2 passed`},
+		{"none/none.go", "package none\n\nimport _ \"example.invalid/far\"\n", far, func(s tally) bool { return s == tally{skipped: 1} },
+			`(?m)^  own: what it builds on is not there and cannot be fetched: .*GOPROXY=off`},
+		{"none/none.go", "package none\n\nimport _ \"own/nowhere\"\n", "", func(s tally) bool { return s == tally{failed: 1} }, `nowhere`},
+	} {
+		root := t.TempDir()
+		t.Chdir(root)
+		t.Setenv("GOPROXY", "off")
+		for name, text := range map[string]string{
+			"own/go.mod":            "module fixture/own\n\ngo 1.26\n\n" + c.require,
+			"own/go.sum":            "example.invalid/far v1.0.0 " + sum + "example.invalid/far v1.0.0/go.mod " + sum,
+			"own/good/good_test.go": fixture["good/good_test.go"], "own/none/none.go": fixture["none/none.go"], "own/" + c.file: c.text,
+		} {
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out bytes.Buffer
+		r := &report{out: &out}
+		runModule(t.Context(), r, "own")
+		r.close()
+		if !c.want(r.tally) || !regexp.MustCompile(c.says).MatchString(out.String()) {
+			t.Errorf("%v, and it should say %s:\n%s", r.tally, c.says, out.String())
+		}
+		if here, err := os.Getwd(); err != nil || here != root {
+			t.Errorf("it ended in %s, %v", here, err)
+		}
+	}
+}
+
 func TestFormatIsChecked(t *testing.T) {
 	enterFixture(t)
 	var out bytes.Buffer
 	r := &report{out: &out}
-	checkFormat(t.Context(), r)
+	checkFormat(t.Context(), r, "gofmt")
 	if r.tally != (tally{passed: 1}) {
 		t.Errorf("%v in\n%s", r.tally, out.String())
 	}
 	if err := os.WriteFile("none/ugly.go", []byte("package  none\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	checkFormat(t.Context(), r)
+	checkFormat(t.Context(), r, "gofmt")
 	if r.tally != (tally{passed: 1, failed: 1}) || !strings.Contains(out.String(), "\nnone/ugly.go\n") {
 		t.Errorf("%v in\n%s", r.tally, out.String())
+	}
+}
+
+func TestCountsTellWhatTheySkip(t *testing.T) {
+	for _, c := range []struct {
+		script string
+		want   tally
+		says   string
+	}{
+		{"echo a table", tally{passed: 1}, "ok    counts\n"},
+		{"echo a table; echo skipped: instructions: no ptrace", tally{passed: 1, skipped: 1}, "skipped:\n  counts: instructions: no ptrace\n"},
+		{"echo one MORE; exit 1", tally{failed: 1}, "one MORE\n"},
+	} {
+		var out bytes.Buffer
+		r := &report{out: &out}
+		checkCounts(t.Context(), r, "sh", "-c", c.script)
+		r.close()
+		if r.tally != c.want || !strings.Contains(out.String(), c.says) || c.want.failed == 0 && strings.Contains(out.String(), "table") {
+			t.Errorf("%s: %v in\n%s", c.script, r.tally, out.String())
+		}
 	}
 }
 
