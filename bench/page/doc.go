@@ -14,7 +14,10 @@
 //
 // # Why not a library for plots
 //
-// gonum.org/v1/plot v0.17.0 was tried. It brings nine modules and 8.9 MB of a binary that has 11.9 MB, for LaTeX, PDF and TIFF that this page has no use
-// for; golang.org/x/image with its fonts, which rasterise the same drawing here, brings two modules and 0.6 MB. Above all its SVG has fixed colours and sizes:
+// gonum.org/v1/plot v0.17.0 was tried. It brings nine modules and 8.9 MB to the binary, for LaTeX, PDF and TIFF that this page has no use for;
+// golang.org/x/image with its fonts, which rasterises the same drawing here, brings two modules and 0.6 MB. Above all its SVG has fixed colours and sizes:
 // no dark page, and nothing that can be read at a width of 400. A percentile axis, ratios and stacked stages would have to be written in any case.
+//
+// The whole report makes the binary 4.2 MB larger, from 12.7 to 16.9: the greater part is html/template, which escapes by context and keeps the linker from
+// leaving methods out.
 package page
