@@ -84,8 +84,7 @@ func TestEachNineHasTheSameWidth(t *testing.T) {
 
 // TestChartsFitTheirWidth: nothing that is written goes past the border, at either width.
 func TestChartsFitTheirWidth(t *testing.T) {
-	g := newSynthetic(t, 12, 2)
-	s := g.suite()
+	s, _ := whole(t)
 	order := orderSeries([]*bench.Suite{s})
 	for i := range s.Scenarios {
 		plots, err := plotsOf(&s.Scenarios[i], order)

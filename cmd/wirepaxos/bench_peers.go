@@ -199,6 +199,7 @@ func readLoad() (load float64) {
 
 // entrant is a system in the contest.
 type entrant struct {
+	name   string // short, for points and files
 	series string
 	unlike string                                                                 // from our own set-up
 	common string                                                                 // what is unlike in several

@@ -29,7 +29,7 @@ func (c *contest) scenario(ctx context.Context, size int) (*bench.Scenario, erro
 	for e := range c.entrants {
 		for _, outstanding := range c.outstanding {
 			s.Points = append(s.Points, bench.Point{
-				Name:   fmt.Sprintf("%s-%d", strings.ToLower(strings.NewReplacer(" ", "-", "/", "-").Replace(c.entrants[e].series)), outstanding),
+				Name:   fmt.Sprintf("%s-%d", c.entrants[e].name, outstanding),
 				Series: c.entrants[e].series, Config: bench.Config{Outstanding: outstanding, ValueSize: size},
 			})
 		}
@@ -85,7 +85,7 @@ func (c *contest) tellRun(p *bench.Point, round, outstanding int) {
 
 // own is wirepaxos on a transport.
 func (c *contest) own(transport string) entrant {
-	return entrant{series: transportTitles[transport], run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
+	return entrant{name: transport, series: transportTitles[transport], run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
 		return c.runOwn(ctx, transport, outstanding, size)
 	}}
 }
@@ -104,7 +104,7 @@ func (c *contest) runOwn(ctx context.Context, transport string, outstanding, siz
 
 // other is a peer.
 func (c *contest) other(program string, p listedPeer) entrant {
-	return entrant{series: p.Title, unlike: p.Unlike, common: p.Common, run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
+	return entrant{name: p.Name, series: p.Title, unlike: p.Unlike, common: p.Common, run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
 		args := []string{
 			p.Name, "--outstanding", strconv.Itoa(outstanding), "--size", strconv.Itoa(size), "--duration", c.duration.String(),
 			"--warmup", c.warmup.String(),

@@ -110,6 +110,7 @@ type Client struct {
 	nextTurn   paxos.Time // no other proposer or learner is tried before
 	turns      int
 	outcome    Outcome
+	value      paxos.Value // that is being sent
 	large      large
 	seed       uint64
 	token      [paxos.TokenSize]byte // of the open that is being sent
@@ -306,10 +307,10 @@ func (c *Client) send(e *session, p *place) {
 		return
 	}
 	p.sends++
-	v := paxos.Value{
-		Client: e.id, Sequence: p.sequence, Oldest: e.oldest, Generation: e.generation, Node: c.cfg.Node, Data: c.cell(e, p.sequence)[:p.length],
-	}
-	c.put(&v)
+	v := &c.value // likewise
+	v.Client, v.Sequence, v.Oldest, v.Generation, v.Node = e.id, p.sequence, e.oldest, e.generation, c.cfg.Node
+	v.Data = c.cell(e, p.sequence)[:p.length]
+	c.put(v)
 }
 
 func (c *Client) put(v *paxos.Value) {
@@ -377,7 +378,8 @@ func (c *Client) answer(s int, sequence uint64, status paxos.Status) {
 func (c *Client) end(s int, p *place, status paxos.Status) {
 	c.landed(p)
 	e := &c.sessions[s]
-	c.outcome = Outcome{Session: s, Sequence: p.sequence, Status: status, Submitted: p.submitted, Sends: p.sends}
+	o := &c.outcome // field by field: a literal would be made elsewhere and copied
+	o.Session, o.Sequence, o.Status, o.Submitted, o.Sends = s, p.sequence, status, p.submitted, p.sends
 	p.sequence = 0
 	e.open--
 	c.open--
@@ -390,6 +392,6 @@ func (c *Client) end(s int, p *place, status paxos.Status) {
 		c.Counters.Failed++
 	}
 	if c.cfg.Done != nil {
-		c.cfg.Done(c.now, &c.outcome)
+		c.cfg.Done(c.now, o)
 	}
 }
