@@ -20,7 +20,8 @@ demo: build ## a whole cluster on this machine for ten seconds, and what it meas
 test: ## every check and every test, with what was skipped and why
 	@$(GO) run ./tools/testrun $(TESTFLAGS)
 
-# A static binary, which knows its commit and tells it with what it measures: it runs in the lab's namespaces, in a virtual machine's initramfs, anywhere.
+# A static binary: it runs in the lab's namespaces, in a virtual machine's initramfs, anywhere. It knows its commit, and tells it with what it
+# measures, also where GOFLAGS would leave that out.
 .PHONY: build
 build: ## bin/wirepaxos
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o $(BINARY) ./cmd/wirepaxos

@@ -131,6 +131,9 @@ func newRunner(b *benchFlags, list []*scenario, lab error) (*runner, error) {
 	if points == 0 {
 		return nil, fmt.Errorf("--points %s: no point has such a name: a run without it shows the names", b.chosen)
 	}
+	if r.left == 0 { // then there are points, and none of them can be measured
+		return nil, fmt.Errorf("all of this is over AF_XDP: %w; --transport udp,mem needs no privileges", r.lab)
+	}
 	return r, nil
 }
 

@@ -253,6 +253,13 @@ func TestBenchWithoutLab(t *testing.T) {
 	}
 }
 
+// A scenario of which nothing can be measured is refused.
+func TestBenchHopsWithoutLab(t *testing.T) {
+	if r, err := newRunner(flagsOf(t), []*scenario{hopsScenario()}, errors.New("no privilege")); err == nil || !strings.Contains(err.Error(), "no privilege") {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
 func flagsOf(t *testing.T, flags ...string) *benchFlags {
 	r, _ := testRunner(t, nil, []*scenario{peakScenario()}, flags...)
 	return r.benchFlags
