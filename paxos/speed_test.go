@@ -94,6 +94,17 @@ type speedWriter struct {
 	submit [1]Message
 }
 
+// newSpeedWriter has so many frames to each node: what is timed makes none.
+func newSpeedWriter(one bool, frames int) *speedWriter {
+	s := &speedWriter{one: one, open: make([]NodeID, 0, 8*frames)}
+	for id := range s.out[:7] {
+		for range frames {
+			s.out[id] = append(s.out[id], make([]byte, speedMTU))
+		}
+	}
+	return s
+}
+
 func (s *speedWriter) write(b *testing.B, from NodeID, list []Message) {
 	for i := range list {
 		m := &list[i]
@@ -106,9 +117,6 @@ func (s *speedWriter) write(b *testing.B, from NodeID, list []Message) {
 		}
 		if w.buf != nil {
 			s.finish(m.To)
-		}
-		if s.n[m.To] == len(s.out[m.To]) {
-			s.out[m.To] = append(s.out[m.To], make([]byte, speedMTU))
 		}
 		s.open = append(s.open, m.To)
 		w.Start(s.out[m.To][s.n[m.To]][:speedMTU], FrameHeader{Cluster: 7, Incarnation: 9, Group: 1, Sender: from, Destination: m.To, Epoch: FirstEpoch})
@@ -145,7 +153,7 @@ func BenchmarkAccept(b *testing.B) {
 			a := NewAcceptor(AcceptorConfig{
 				ID: 1, Members: speedMembers, Window: speedRound, ValueBytes: 1 << 17, MTU: speedMTU, Aggregate: c.burst == 1 || c.perFrame > 1,
 			})
-			fresh, frames, out, w := *a, speedAccepts(1, c.perFrame), NewOutbox(), &speedWriter{one: c.perFrame == 1}
+			fresh, frames, out, w := *a, speedAccepts(1, c.perFrame), NewOutbox(), newSpeedWriter(c.perFrame == 1, c.burst)
 			in := make([]Message, c.burst)
 			b.ReportAllocs()
 			cpu := startCPU()
@@ -448,7 +456,7 @@ func BenchmarkGroup(b *testing.B) {
 		for _, frames := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%v/frames=%v", batch, frames), func(b *testing.B) {
 				s := newSteady(b, 64, speedValue, batch)
-				w := &speedWriter{one: batch == BatchOff}
+				w := newSpeedWriter(batch == BatchOff, 1024)
 				clear(s.inbox[4])
 				s.inbox[4] = s.inbox[4][:0]
 				before := s.learner.count
