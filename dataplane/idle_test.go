@@ -54,7 +54,7 @@ func TestBlockSleepsUntilAPortHasSomething(t *testing.T) {
 	loop := startLoop(t, LoopConfig{
 		Core: NoCore, Idle: IdleBlock, MaxNapNs: int64(time.Hour), Ports: []Port{&pipePort{fd: readEnd}},
 	}, task)
-	task.awaitCycles(t, 1)
+	task.awaitFirst(t)
 	for range 10 {
 		if _, err := unix.Write(writeEnd, []byte{1}); err != nil {
 			t.Fatal(err)

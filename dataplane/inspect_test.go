@@ -17,7 +17,7 @@ func TestInspectRunsOnTheLoopsThread(t *testing.T) {
 			task := &countingTask{each: func(int64) { taskThread = unix.Gettid() }}
 			// A nap of an hour: only the wake-up of Inspect itself can end it in time.
 			loop := startLoop(t, LoopConfig{Core: NoCore, Idle: kind, MaxNapNs: int64(time.Hour)}, task)
-			task.awaitCycles(t, 1)
+			task.awaitFirst(t)
 			if err := loop.Inspect(func() { same = unix.Gettid() == taskThread }); err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestInspectGivesUpOnATaskThatHangs(t *testing.T) {
 	hang := make(chan struct{})
 	task := &countingTask{each: func(int64) { <-hang }}
 	loop := startLoop(t, LoopConfig{Core: NoCore, Preemptible: true}, task)
-	task.awaitCycles(t, 1)
+	task.awaitFirst(t)
 	ran := false
 	err := loop.Inspect(func() { ran = true })
 	if err == nil || !strings.Contains(err.Error(), "did not answer") {

@@ -38,13 +38,23 @@ func (t *countingTask) Deadline() int64 {
 	return math.MaxInt64
 }
 
-// awaitCycles waits until the task has made n more cycles.
+// awaitFirst waits until the task has made a cycle, of a loop that may be asleep since.
+func (t *countingTask) awaitFirst(tb testing.TB) {
+	tb.Helper()
+	t.awaitUntil(tb, 1)
+}
+
+// awaitCycles waits until the task has made n more cycles, of a loop that does not sleep for long.
 func (t *countingTask) awaitCycles(tb testing.TB, n uint64) {
 	tb.Helper()
-	goal := t.cycles.Load() + n
+	t.awaitUntil(tb, t.cycles.Load()+n)
+}
+
+func (t *countingTask) awaitUntil(tb testing.TB, goal uint64) {
+	tb.Helper()
 	for begun := time.Now(); t.cycles.Load() < goal; time.Sleep(time.Millisecond) {
 		if time.Since(begun) > soon {
-			tb.Fatalf("the loop made no %d cycles within %v", n, soon)
+			tb.Fatalf("the loop made %d of %d cycles within %v", t.cycles.Load(), goal, soon)
 		}
 	}
 }

@@ -53,9 +53,6 @@ func (l *Loop) Stats() (LoopStats, error) {
 	}
 }
 
-// StatsHere is Stats for whoever is on the loop's thread already: its task, or a function that Inspect runs.
-func (l *Loop) StatsHere() LoopStats { return l.readStats() }
-
 // readStats runs on the loop's own thread.
 func (l *Loop) readStats() LoopStats {
 	stats, now := l.stats, readOutsideCounts()

@@ -117,7 +117,7 @@ func TestCycleMayMakeLongSystemCalls(t *testing.T) {
 		}
 	}}
 	loop := startLoop(t, LoopConfig{Core: NoCore}, task)
-	task.awaitCycles(t, 1)
+	task.awaitFirst(t)
 
 	var stop atomic.Bool
 	defer stop.Store(true)

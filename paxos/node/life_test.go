@@ -360,3 +360,25 @@ func TestValuesOfTooManyFrames(t *testing.T) {
 		t.Error("79 frames to a few nodes are refused")
 	}
 }
+
+// A process whose loop has ended still tells what it did: its last report is made then.
+func TestStatusAfterTheEnd(t *testing.T) {
+	f := rigFile(t)
+	f.Cluster = draw()
+	p, err := Open(Spec{File: f, Nodes: []uint16{uint16(acceptor1)}, StateDir: t.TempDir(), Core: CoreOfFile, Idle: cluster.IdleYield})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.Stop()
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Usage.PID == 0 || s.Usage.CPUNs == 0 {
+		t.Errorf("usage %+v", s.Usage)
+	}
+}

@@ -129,12 +129,7 @@ func (p *Process) Status() (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Loop, s.HeapAllocs = stats, heapAllocs()
-	usage, err := p.Usage()
-	if err != nil {
-		return nil, err
-	}
-	s.Usage = *usage
+	s.Loop, s.HeapAllocs, s.Usage = stats, heapAllocs(), *p.usage(&stats)
 	p.Inspect(func() { p.read(s) })
 	for reason, n := range s.Border.Dropped {
 		if n > 0 {

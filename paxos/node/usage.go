@@ -38,20 +38,24 @@ type Usage struct {
 	Drops           uint64 `json:"drops"`   // of ports and of the border to the roles
 }
 
-// Usage reads what the process has used. After the loop's end it fails.
-func (p *Process) Usage() (u *Usage, err error) {
-	u = &Usage{PID: os.Getpid()}
-	for range statsTries {
-		if err = p.loop.Inspect(func() { p.readLoop(u) }); err == nil {
-			break
-		}
+// Usage reads what the process has used, also once its loop has ended.
+func (p *Process) Usage() (*Usage, error) {
+	stats, err := p.stats()
+	if err != nil {
+		return nil, err
 	}
-	u.readProcess()
-	return u, err
+	return p.usage(&stats), nil
 }
 
-// readLoop runs on the loop.
-func (p *Process) readLoop(u *Usage) {
+func (p *Process) usage(stats *dataplane.LoopStats) *Usage {
+	u := &Usage{PID: os.Getpid(), LoopVoluntary: stats.VoluntarySwitches, LoopInvoluntary: stats.InvoluntarySwitches}
+	p.Inspect(func() { p.readNode(u) })
+	u.readProcess()
+	return u
+}
+
+// readNode runs on the loop, or after its end.
+func (p *Process) readNode(u *Usage) {
 	u.Drops = p.node.Counters.lost()
 	for _, l := range p.node.ports {
 		if r, ok := l.port.(refresher); ok {
@@ -67,8 +71,6 @@ func (p *Process) readLoop(u *Usage) {
 		u.Values += c.Counters.Delivered
 		u.Retries += c.Counters.Retries
 	}
-	stats := p.loop.StatsHere()
-	u.LoopVoluntary, u.LoopInvoluntary = stats.VoluntarySwitches, stats.InvoluntarySwitches
 }
 
 // lost is how many frames and messages did not get past the border.
