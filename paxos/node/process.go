@@ -64,8 +64,8 @@ func Open(s Spec) (p *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := dataplane.PreferHugePages(); err != nil {
-		s.warn("this process runs on small pages, which costs some time for each value: %v", err)
+	if err := dataplane.PopulateMemory(); err != nil {
+		s.warn("values will wait for memory where it is used for the first time: %v", err)
 	}
 	if err := p.makeLoop(core, w.ports); err != nil {
 		return nil, err

@@ -2,9 +2,13 @@ package dataplane
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Only memory without a file is asked about, and only what covers whole huge pages.
@@ -24,14 +28,50 @@ damaged
 	}
 }
 
-// What is allocated before is to lie in huge pages once it is used.
-func TestPreferHugePages(t *testing.T) {
+// What is allocated is there before it is used.
+func TestPopulateMemory(t *testing.T) {
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Munmap(page); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := unix.Madvise(page, unix.MADV_POPULATE_WRITE); err != nil {
+		t.Skipf("this kernel does not populate memory: %v", err)
+	}
+	block := make([]byte, 64<<20)
+	resident := func() (pages int) {
+		in := make([]byte, len(block)/os.Getpagesize())
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&block[0])), uintptr(len(block)), uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
+			t.Skip(errno)
+		}
+		for _, p := range in {
+			pages += int(p & 1)
+		}
+		return pages
+	}
+	before := resident()
+	if err := PopulateMemory(); err != nil {
+		t.Fatal(err)
+	}
+	// The ends of the block may share their huge pages with memory of the runtime's own.
+	if all, least := resident(), (len(block)-2*hugePage)/os.Getpagesize(); all < least {
+		t.Errorf("%d of %d pages are there, before %d: want at least %d", all, len(block)/os.Getpagesize(), before, least)
+	}
+	runtime.KeepAlive(block)
+}
+
+// It is to lie in huge pages, where there are any.
+func TestPopulateAsksForHugePages(t *testing.T) {
 	mode, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
 	if err != nil || strings.Contains(string(mode), "[never]") {
 		t.Skip("this kernel has no transparent huge pages, or they are off")
 	}
 	block := make([]byte, 64<<20)
-	if err := PreferHugePages(); err != nil {
+	if err := PopulateMemory(); err != nil {
 		t.Fatal(err)
 	}
 	smaps, err := os.ReadFile("/proc/self/smaps")
