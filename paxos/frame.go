@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"wirepaxos/paxos/crc32c"
 )
@@ -15,8 +16,9 @@ const (
 	offCluster     = 8  // u64
 	offIncarnation = 16 // u64
 	offGroup       = 24 // u16
-	offSender      = 26 // u16
-	offDestination = 28 // u16
+	offSender      = 26 // u8
+	offDestination = 27 // u8
+	offAlso        = 28 // u16, bit k: for node destination+1+k as well
 	offLength      = 30 // u16, bytes behind the header
 	offEpoch       = 32 // u32
 	offReserved    = 36 // u32, 0: the upper half of a keyed MAC later, which this version cannot check
@@ -49,8 +51,25 @@ type FrameHeader struct {
 	Group       Group
 	Sender      NodeID
 	Destination NodeID
+	Also        uint16 // bit k: for node Destination+1+k as well
 	Epoch       Epoch
 }
+
+// SetNodes makes the frame one for the nodes of set, and returns those that it cannot name: all more than alsoBits above the least.
+func (h *FrameHeader) SetNodes(set NodeSet) (rest NodeSet) {
+	h.Destination = set.Least()
+	above := set >> (h.Destination + 1)
+	h.Also = uint16(above)
+	return above >> alsoBits << alsoBits << (h.Destination + 1)
+}
+
+// Nodes are all nodes that the frame is for.
+func (h *FrameHeader) Nodes() NodeSet {
+	return SetOf(h.Destination) | NodeSet(h.Also)<<(h.Destination+1)
+}
+
+// alsoBits is how many nodes above the first a frame can name.
+const alsoBits = 16
 
 // Drop says why bytes from the wire were dropped. DropNone is none.
 type Drop uint8
@@ -115,8 +134,9 @@ func ParseFrame(data []byte, cluster Cluster, group Group) (h FrameHeader, messa
 		Cluster:     cluster,
 		Incarnation: Incarnation(le.Uint64(data[offIncarnation:])),
 		Group:       group,
-		Sender:      NodeID(le.Uint16(data[offSender:])),
-		Destination: NodeID(le.Uint16(data[offDestination:])),
+		Sender:      NodeID(data[offSender]),
+		Destination: NodeID(data[offDestination]),
+		Also:        le.Uint16(data[offAlso:]),
 		Epoch:       Epoch(le.Uint32(data[offEpoch:])),
 	}
 	switch {
@@ -124,10 +144,19 @@ func ParseFrame(data []byte, cluster Cluster, group Group) (h FrameHeader, messa
 		return h, nil, DropEpoch
 	case h.Sender == 0 || h.Sender >= MaxNodes:
 		return h, nil, DropSender
-	case h.Destination == 0 || h.Destination >= MaxNodes:
+	case h.Destination == 0 || h.Destination >= MaxNodes || h.Also != 0 && int(h.Destination)+bits.Len16(h.Also) >= MaxNodes:
 		return h, nil, DropDestination
 	}
 	return h, data[FrameHeaderSize:end], DropNone
+}
+
+// Readdress makes a sound frame, whole and without padding, one for some of its nodes only.
+func Readdress(frame []byte, nodes NodeSet) {
+	var h FrameHeader
+	h.SetNodes(nodes)
+	frame[offDestination] = uint8(h.Destination)
+	le.PutUint16(frame[offAlso:], h.Also)
+	le.PutUint32(frame[offCheck:], frameCheck(frame))
 }
 
 // frameCheck is the checksum of a whole frame. Its seed covers the bytes before the check itself.
@@ -152,8 +181,8 @@ func (w *FrameWriter) Start(buf []byte, h FrameHeader) {
 	le.PutUint64(buf[offCluster:], uint64(h.Cluster))
 	le.PutUint64(buf[offIncarnation:], uint64(h.Incarnation))
 	le.PutUint16(buf[offGroup:], uint16(h.Group))
-	le.PutUint16(buf[offSender:], uint16(h.Sender))
-	le.PutUint16(buf[offDestination:], uint16(h.Destination))
+	buf[offSender], buf[offDestination] = uint8(h.Sender), uint8(h.Destination)
+	le.PutUint16(buf[offAlso:], h.Also)
 	le.PutUint32(buf[offEpoch:], uint32(h.Epoch))
 	le.PutUint32(buf[offReserved:], 0)
 	w.buf, w.n, w.Messages = buf, FrameHeaderSize, 0

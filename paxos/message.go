@@ -71,6 +71,14 @@ type Message struct {
 	Data     []byte
 }
 
+// SaysTheSame tells whether o is m to another node, perhaps. Data are the same if they are the same memory.
+func (m *Message) SaysTheSame(o *Message) bool {
+	return m.Instance == o.Instance && m.Kind == o.Kind && m.Offset == o.Offset && len(m.Data) == len(o.Data) &&
+		(len(m.Data) == 0 || &m.Data[0] == &o.Data[0]) && m.Ballot == o.Ballot && m.Total == o.Total && m.Low == o.Low && m.High == o.High &&
+		m.Until == o.Until && m.Promised == o.Promised && m.Sequence == o.Sequence && m.Client == o.Client && m.Hash == o.Hash &&
+		m.Flags == o.Flags && m.Reason == o.Reason && m.Leader == o.Leader
+}
+
 // Flags of messages.
 const (
 	FlagLast   uint8 = 1 << iota // Promise: nothing is accepted at or above Until

@@ -74,9 +74,7 @@ func (p *Proposer) fits(i Instance, length int) bool {
 func (p *Proposer) accept(to []NodeID, s *proposerSlot, out *Outbox) {
 	value := p.values.get(s.at, s.length)
 	if len(value) > p.room {
-		for _, id := range to {
-			p.acceptParts(id, s, value, out)
-		}
+		p.acceptParts(to, s, value, out)
 		return
 	}
 	for _, id := range to {
@@ -86,16 +84,19 @@ func (p *Proposer) accept(to []NodeID, s *proposerSlot, out *Outbox) {
 	}
 }
 
-func (p *Proposer) acceptParts(to NodeID, s *proposerSlot, value []byte, out *Outbox) {
+// acceptParts sends each fragment to all, one after the other: said in a row, it may leave once for all of them.
+func (p *Proposer) acceptParts(to []NodeID, s *proposerSlot, value []byte, out *Outbox) {
 	size, n, first := pieceSize(KindAccept, p.cfg.MTU), p.frames(len(value)), 0
 	if s.again {
 		first = firstPiece(n, p.Counters.Retries)
 	}
 	for i := range n {
 		at := (first + i) % n * size
-		m := out.send(KindAccept, to)
-		m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
-		m.Offset, m.Total, m.Data = uint32(at), s.length, value[at:min(at+size, len(value))]
+		for _, id := range to {
+			m := out.send(KindAccept, id)
+			m.Ballot, m.Instance, m.Low = p.ballot, s.instance, p.low
+			m.Offset, m.Total, m.Data = uint32(at), s.length, value[at:min(at+size, len(value))]
+		}
 	}
 }
 

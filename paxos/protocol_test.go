@@ -107,7 +107,7 @@ func TestProtocolPageHeaders(t *testing.T) {
 	}{
 		{protocolTable(t, "offset | size | field | |\n|---|---|---|---|\n| 0 | 2 | magic"), map[string]int{
 			"version": offVersion, "frame kind": offFrameKind, "check": offCheck, "cluster": offCluster, "incarnation": offIncarnation, "group": offGroup,
-			"sender": offSender, "destination": offDestination, "length": offLength, "epoch": offEpoch, "reserved": offReserved,
+			"sender": offSender, "destination": offDestination, "also": offAlso, "length": offLength, "epoch": offEpoch, "reserved": offReserved,
 		}, FrameHeaderSize},
 		{protocolTable(t, "offset | size | field | |\n|---|---|---|---|\n| 0 | 1 | kind"), map[string]int{
 			"flags": offFlags, "size": offSize, "leader": offLeader, "reason": offReason, "zero": offZero,

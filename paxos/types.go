@@ -1,6 +1,9 @@
 package paxos
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // Cluster tells clusters apart that share a network. Drawn at random once; frames of another cluster are dropped.
 type Cluster uint64
@@ -10,6 +13,21 @@ type Group uint16
 
 // NodeID names a node of the cluster file, 1 to MaxNodes-1. A node hosts one or more roles.
 type NodeID uint16
+
+// NodeSet is a set of nodes: bit i is node i.
+type NodeSet uint64
+
+// SetOf is the set of one node, or the empty one if the id is out of range.
+func SetOf(id NodeID) NodeSet { return 1 << id }
+
+// Has tells whether a node is in the set.
+func (s NodeSet) Has(id NodeID) bool { return s&SetOf(id) != 0 }
+
+// Least is the node with the least id. The set is not empty.
+func (s NodeSet) Least() NodeID { return NodeID(bits.TrailingZeros64(uint64(s))) }
+
+// Len is how many nodes there are.
+func (s NodeSet) Len() int { return bits.OnesCount64(uint64(s)) }
 
 // Incarnation is drawn at random at each start of a node.
 type Incarnation uint64

@@ -29,7 +29,7 @@ type demoFlags struct {
 	transport, link, layout, batch, idle string
 	acceptors, proposers, learners       int
 	drop, dup                            float64
-	verbose, floor                       bool
+	verbose, floor, multicast            bool
 	stages                               uint           // one value in so many is followed
 	echo                                 *echoOutcome   // of --floor
 	cpu                                  bench.CPUTimes // when the demo began
@@ -70,6 +70,7 @@ func (o *demoFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
 	f.StringVar(&o.layout, "layout", layoutAuto, "packed, proposers-apart, process-per-role, shared-nic; auto: by the number of cores")
 	f.StringVar(&o.batch, "batch", "instance", "instance: values of a burst share an instance; frame: one value an instance; off: and one message a frame")
+	f.BoolVar(&o.multicast, "multicast", false, "send what is for several nodes once for each way to them, and let the switch make the copies")
 	f.StringVar(&o.idle, "idle", "auto", "what an empty cycle does: spin, yield, backoff, block, auto")
 	f.IntVar(&o.acceptors, "acceptors", 3, "number of acceptors")
 	f.IntVar(&o.proposers, "proposers", 1, "number of proposers")
@@ -167,7 +168,7 @@ func (o *demoFlags) planned(transport cluster.Transport) (*plan, error) {
 func (o *demoFlags) planConfig(transport cluster.Transport) planConfig {
 	return planConfig{
 		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: transport,
-		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), idle: cluster.Idle(o.idle), timing: o.timing,
+		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), multicast: o.multicast, idle: cluster.Idle(o.idle), timing: o.timing,
 	}
 }
 

@@ -21,6 +21,7 @@ type nodeFlags struct {
 	iface, mode, idle      string
 	transport, link, batch string
 	queue, core, mtu       int
+	multicast              bool
 	heartbeat, timeout     time.Duration
 	extra                  []string
 	quiet                  bool
@@ -46,6 +47,7 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&o.transport, "transport", "", "afxdp, udp or mem, in place of the file's; the same on all nodes")
 	flags.StringVar(&o.link, "link", "", "ethernet or udp4 under AF_XDP, in place of the file's; the same on all nodes")
 	flags.StringVar(&o.batch, "batch", "", "instance, frame or off, in place of the file's; the same on all nodes")
+	flags.BoolVar(&o.multicast, "multicast", false, "send what is for several nodes once for each way to them, in place of the file's")
 	flags.IntVar(&o.mtu, "mtu", 0, "largest payload of a frame, in place of the file's; the same on all nodes")
 	flags.DurationVar(&o.heartbeat, "heartbeat", 0, "time between two heartbeats of the leader, in place of the file's; the same on all nodes")
 	flags.DurationVar(&o.timeout, "leader-timeout", 0,
@@ -79,6 +81,7 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 	given("link", func() { f.Link = cluster.Link(o.link) })
 	given("mode", func() { f.Mode = cluster.Mode(o.mode) })
 	given("batch", func() { f.Batch = cluster.Batch(o.batch) })
+	given("multicast", func() { f.Multicast = o.multicast })
 	given("mtu", func() { f.MTU = o.mtu })
 	given("heartbeat", func() { f.Timing.Heartbeat = o.heartbeat })
 	given("leader-timeout", func() { f.Timing.LeaderTimeout = o.timeout })

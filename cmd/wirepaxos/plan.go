@@ -30,6 +30,7 @@ type planConfig struct {
 	link                           cluster.Link
 	batch                          cluster.Batch
 	idle                           cluster.Idle
+	multicast                      bool
 	clientApart                    bool // in a process and on a host of its own, whatever the layout
 	timing                         timingFlags
 }
@@ -55,7 +56,7 @@ type proc struct {
 func newPlan(c planConfig) (*plan, error) {
 	f := cluster.New()
 	f.Name = "demo"
-	f.Transport, f.Batch = c.transport, c.batch
+	f.Transport, f.Batch, f.Multicast = c.transport, c.batch, c.multicast
 	if c.transport == cluster.TransportAFXDP {
 		f.Link = c.link
 	}
@@ -153,12 +154,12 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 // steerTo is what a NIC would be told by an ntuple rule: frames whose header names the node go to the queue of its process.
 // Only the switch of the lab needs it; where a frame comes in on a sibling's queue, that process passes it on.
 func steerTo(link cluster.Link, node uint16, queue int) netlab.Rule {
-	const destination = 28 // of the frame header: paxos/PROTOCOL.md
+	const destination = 27 // of the frame header: paxos/PROTOCOL.md
 	offset := 14 + destination
 	if link == cluster.LinkUDP4 {
 		offset += 20 + 8
 	}
-	return netlab.Rule{Offset: offset, Bytes: []byte{byte(node), byte(node >> 8)}, Queue: queue}
+	return netlab.Rule{Offset: offset, Bytes: []byte{byte(node)}, Queue: queue}
 }
 
 // pin gives each process a core of its own if there are enough; otherwise they share what there is and sleep when there is nothing to do.

@@ -92,6 +92,9 @@ type Config struct {
 
 	Peers []PeerAddr
 
+	// Listen are multicast addresses, packets to which the NIC is asked to let in besides those to its own. A peer with such an address is for sending only.
+	Listen []net.HardwareAddr
+
 	Cells          int // number of UMEM cells; power of two
 	FillRing       int // ring sizes in descriptors; powers of two
 	CompletionRing int

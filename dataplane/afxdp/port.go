@@ -35,6 +35,7 @@ type Port struct {
 	counters  dataplane.Counters
 
 	steering *steering
+	listener int // the socket that keeps the NIC listening to multicast addresses, or -1
 	info     dataplane.Info
 	driver   driverCounters
 	closed   bool
@@ -72,7 +73,7 @@ func open(config Config) (*Port, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{cells: newCells(c.Cells, c.FillRing)}
+	p := &Port{cells: newCells(c.Cells, c.FillRing), listener: -1}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
 	}
@@ -177,6 +178,10 @@ func (p *Port) addPeer(n *nic, peer dataplane.Peer, a *PeerAddr) *Error {
 // start gives the kernel cells to receive into, lets packets in, and finds out what the port has become.
 func (p *Port) start(n *nic, c *Config) *Error {
 	var notes []string
+	var refused *Error
+	if p.listener, refused = listen(n, c.Listen); refused != nil {
+		return refused
+	}
 	if err := p.setBusyPoll(&c.BusyPoll); err != nil {
 		notes = append(notes, err.Error())
 	}
@@ -264,6 +269,9 @@ func (p *Port) Close() error {
 	p.closed = true
 	err := p.socket.close()
 	p.steering.closeDescriptors()
+	if p.listener >= 0 {
+		err = errors.Join(err, unix.Close(p.listener))
+	}
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: close: %w", p.info.Interface, p.info.Queue, err)
 	}

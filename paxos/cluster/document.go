@@ -240,6 +240,17 @@ func number[N ~int | ~int64 | ~uint16](t *table, key string, s span, dst *N) boo
 	return true
 }
 
+// truth reads true or false.
+func truth(t *table, key string, dst *bool) {
+	v, ok := t.get(key)
+	if !ok {
+		return
+	}
+	if *dst, ok = v.(bool); !ok {
+		t.fault(key, "%s is %s: write true or false, without quotes", key, kind(v))
+	}
+}
+
 // kind names the type of a TOML value.
 func kind(v any) string {
 	switch v.(type) {

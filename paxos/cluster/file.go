@@ -131,6 +131,7 @@ type File struct {
 	UDPPort     uint16
 	MTU         int // largest payload of a frame in bytes; 0: what the interface has
 	Batch       Batch
+	Multicast   bool // what is for several nodes leaves once for each way to them
 	Storage     Storage
 	Idle        Idle
 	Window      int64 // instances, a power of two

@@ -200,7 +200,7 @@ func TestInboxOverflow(t *testing.T) {
 	s := r.seatOf(learner5, paxos.RoleLearner)
 	m := paxos.Message{Kind: paxos.KindTrimmed, From: acceptor1, To: learner5}
 	for range cap(s.inbox) + 3 {
-		r.node.deliver(&m, setOf(paxos.RoleLearner))
+		r.node.deliver(&m, paxos.SetOf(learner5), setOf(paxos.RoleLearner))
 	}
 	if len(s.inbox) != cap(s.inbox) || r.node.Counters.InboxFull != 3 {
 		t.Errorf("%d messages are in, %d were dropped", len(s.inbox), r.node.Counters.InboxFull)

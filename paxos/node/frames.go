@@ -33,25 +33,22 @@ func (n *Node) frame(f *dataplane.Frame) {
 	if drop == paxos.DropNone && n.roles[h.Sender] == 0 {
 		drop = paxos.DropSender
 	}
-	if drop == paxos.DropNone && n.places[h.Destination] < 0 {
-		if r := n.routes[h.Destination]; r.pass {
-			n.forward(r, f.Data[:paxos.FrameHeaderSize+len(rest)])
-			return
-		}
-		drop = paxos.DropDestination
-	}
 	if drop != paxos.DropNone {
 		n.Counters.Dropped[drop]++
 		return
 	}
+	nodes := h.Nodes()
+	if nodes&^n.here != 0 && !n.others(&h, nodes, f.Data[:paxos.FrameHeaderSize+len(rest)]) {
+		return
+	}
 	for len(rest) > 0 {
-		m := paxos.Message{From: h.Sender, To: h.Destination, FromIncarnation: h.Incarnation}
+		m := paxos.Message{From: h.Sender, FromIncarnation: h.Incarnation}
 		if rest, drop = paxos.Decode(rest, &m); drop != paxos.DropNone {
 			n.Counters.Dropped[drop]++
 			return
 		}
 		from, to := ends(&m)
-		if n.roles[h.Sender]&from == 0 || !n.deliver(&m, to) {
+		if n.roles[h.Sender]&from == 0 || !n.deliver(&m, nodes, to) {
 			n.Counters.Dropped[paxos.DropRole]++
 			continue
 		}
@@ -59,38 +56,33 @@ func (n *Node) frame(f *dataplane.Frame) {
 	}
 }
 
-// forward passes a frame on to the process of this host that it is for.
-func (n *Node) forward(r route, data []byte) {
-	f, ok := n.take(r.lane)
-	if !ok || len(data) > cap(f.Data) {
-		n.Counters.NoFrame++
-		return
-	}
-	f.Data = f.Data[:copy(f.Data[:cap(f.Data)], data)]
-	f.Peer = r.peer
-	n.Counters.Forwarded++
-	n.hand(r.lane, f)
-}
-
-// builder is the frame that is open from one local node to one other.
+// builder is the frame that is open from one local node to others, by one way.
 type builder struct {
+	lane  *lane // nil: there is no way
+	peer  dataplane.Peer
+	nodes paxos.NodeSet // that it is for
+	roles roleSet       // of all of them
+	place int           // of the sender
+
 	frame dataplane.Frame
 	w     paxos.FrameWriter
-	lane  *lane
 	open  bool
-	noted bool // in Node.open
-	to    paxos.NodeID
+	noted bool       // in Node.open
 	votes int        // instances that its votes name
 	due   paxos.Time // when it leaves though nothing else makes it: at once, or with patience
 }
 
 // write puts a message into the frame that is open to its destination.
 func (n *Node) write(place int, m *paxos.Message) {
-	if m.To >= paxos.MaxNodes || n.routes[m.To].lane == nil {
+	if m.To >= paxos.MaxNodes || n.builders[place][m.To].lane == nil {
 		n.Counters.NoRoute++
 		return
 	}
-	b := &n.builders[place][m.To]
+	n.put(&n.builders[place][m.To], m)
+}
+
+// put puts a message into the builder's frame, or a new one.
+func (n *Node) put(b *builder, m *paxos.Message) {
 	if b.open && b.w.Append(m) {
 		n.Counters.Sent++
 		n.hasten(b, m)
@@ -99,7 +91,7 @@ func (n *Node) write(place int, m *paxos.Message) {
 	if b.open {
 		n.finish(b)
 	}
-	if !n.begin(b, place, m.To) {
+	if !n.begin(b) {
 		n.Counters.NoFrame++
 		return
 	}
@@ -122,7 +114,7 @@ const mostVotes = 16
 // patience. Nobody waits for such votes: learners deliver and answer without the proposer, which only needs them for what it may still have in flight, long
 // before it would retry.
 func (n *Node) hasten(b *builder, m *paxos.Message) {
-	if n.patience > 0 && m.Kind == paxos.KindAccepted && !n.roles[b.to].has(paxos.RoleLearner) {
+	if n.patience > 0 && m.Kind == paxos.KindAccepted && !b.roles.has(paxos.RoleLearner) {
 		if b.votes += paxos.CountAccepted(m.Data); b.votes < mostVotes {
 			return
 		}
@@ -130,18 +122,17 @@ func (n *Node) hasten(b *builder, m *paxos.Message) {
 	b.due = 0
 }
 
-func (n *Node) begin(b *builder, place int, to paxos.NodeID) bool {
-	r := &n.routes[to]
-	f, ok := n.take(r.lane)
+func (n *Node) begin(b *builder) bool {
+	f, ok := n.take(b.lane)
 	if !ok {
 		return false
 	}
-	f.Peer = r.peer
+	f.Peer = b.peer
 	f.Data = f.Data[:min(cap(f.Data), n.mtu)]
-	b.frame, b.lane, b.open, b.to, b.votes, b.due = f, r.lane, true, to, 0, n.now+n.patience
-	b.w.Start(f.Data, paxos.FrameHeader{
-		Cluster: n.cluster, Incarnation: n.incarnation, Group: n.group, Sender: n.local[place], Destination: to, Epoch: paxos.FirstEpoch,
-	})
+	b.frame, b.open, b.votes, b.due = f, true, 0, n.now+n.patience
+	h := paxos.FrameHeader{Cluster: n.cluster, Incarnation: n.incarnation, Group: n.group, Sender: n.local[b.place], Epoch: paxos.FirstEpoch}
+	h.SetNodes(b.nodes)
+	b.w.Start(f.Data, h)
 	if !b.noted {
 		b.noted = true
 		n.open = append(n.open, b)
@@ -212,7 +203,7 @@ func (n *Node) push(l *lane) {
 // them, and in copy mode each frame before them in a kick costs about a microsecond. Frames that are not due stay open.
 func (n *Node) transmit() {
 	for _, b := range n.open {
-		if b.open && n.roles[b.to] == setOf(paxos.RoleClient) {
+		if b.open && b.roles == setOf(paxos.RoleClient) {
 			n.finish(b)
 		}
 	}

@@ -34,12 +34,12 @@ func TestRoutes(t *testing.T) {
 	for _, n := range rigNodes {
 		way := r.node.routes[n.id]
 		if n.endpoint == "m" {
-			if way.lane != nil || r.node.places[n.id] < 0 {
+			if way.lane != nil || !r.node.here.Has(n.id) {
 				t.Errorf("node %d is here and has the route %+v", n.id, way)
 			}
 			continue
 		}
-		if way.lane == nil || way.lane.port != dataplane.Port(r.ports[n.endpoint]) || !way.pass || r.node.places[n.id] >= 0 {
+		if way.lane == nil || way.lane.port != dataplane.Port(r.ports[n.endpoint]) || !way.pass || r.node.here.Has(n.id) {
 			t.Errorf("node %d has the route %+v", n.id, way)
 		}
 	}

@@ -10,10 +10,11 @@ import (
 // a simulator runs this very code on a network, a clock and disks of its own.
 type Config struct {
 	File  *cluster.File
-	Nodes []uint16         // ids of the local nodes; all of one endpoint
-	Ports []dataplane.Port // the node's from now on, but for Close
-	Ways  map[string]Way   // to the other endpoints, by Endpoint.Key; one without a way cannot be talked to
-	MTU   int              // payload of a frame: no port's is smaller
+	Nodes []uint16               // ids of the local nodes; all of one endpoint
+	Ports []dataplane.Port       // the node's from now on, but for Close
+	Ways  map[string]Way         // to the other endpoints, by Endpoint.Key; one without a way cannot be talked to
+	Many  map[int]dataplane.Peer // by index of the port: its peer that stands for all endpoints whose Way says Many
+	MTU   int                    // payload of a frame: no port's is smaller
 
 	Now    paxos.Time                              // on the clock of the loop that will run the node
 	Draw   func() uint64                           // draws random bits, never 0
@@ -36,6 +37,7 @@ type Config struct {
 type Way struct {
 	Port int // index into Config.Ports
 	Peer dataplane.Peer
+	Many bool // it is one of those that the port's Config.Many reaches
 	Pass bool // frames for it that come in here are passed on: it is on this host
 }
 
@@ -86,23 +88,32 @@ func New(c Config) (*Node, error) {
 
 // direct fills the tables of routes and roles.
 func (n *Node) direct(c *Config) {
-	for i := range n.places {
-		n.places[i] = -1
-	}
-	for place, id := range c.Nodes {
+	for _, id := range c.Nodes {
 		n.local = append(n.local, paxos.NodeID(id))
-		n.places[id] = int8(place)
+		n.here |= paxos.SetOf(paxos.NodeID(id))
 	}
 	for _, e := range c.File.Endpoints() {
 		for _, node := range e.Nodes {
 			n.roles[node.ID] = rolesOf(node.Roles)
 			if way, ok := c.Ways[e.Key]; ok {
-				n.routes[node.ID] = route{lane: n.ports[way.Port], peer: way.Peer, pass: way.Pass}
+				n.routes[node.ID] = route{lane: n.ports[way.Port], peer: way.Peer, many: dataplane.NoPeer, pass: way.Pass}
+				if many, ok := c.Many[way.Port]; ok && way.Many {
+					n.routes[node.ID].many = many
+				}
 			}
 		}
 	}
 	n.builders = make([][paxos.MaxNodes]builder, len(c.Nodes))
-	n.open = make([]*builder, 0, len(c.Nodes)*paxos.MaxNodes)
+	for place := range n.builders {
+		for id := range n.builders[place] {
+			r := &n.routes[id]
+			n.builders[place][id] = builder{lane: r.lane, peer: r.peer, nodes: paxos.SetOf(paxos.NodeID(id)), roles: n.roles[id], place: place}
+		}
+	}
+	if c.File.Multicast {
+		n.fans = newFans(len(c.Nodes))
+	}
+	n.open = make([]*builder, 0, len(c.Nodes)*paxos.MaxNodes*(1+fansKept))
 }
 
 // seat makes the roles of a local node, in the order in which a value meets them.

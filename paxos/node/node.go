@@ -26,13 +26,14 @@ type Node struct {
 	now         paxos.Time // of this cycle
 
 	local  []paxos.NodeID
-	places [paxos.MaxNodes]int8 // of the local nodes; -1: not here
+	here   paxos.NodeSet // the local nodes
 	roles  [paxos.MaxNodes]roleSet
 	seats  []*seat
 	ports  []*lane
 	routes [paxos.MaxNodes]route
 
 	builders [][paxos.MaxNodes]builder // by place of the sender and by destination
+	fans     [][fansKept]fan           // by place of the sender; nil without multicast
 	open     []*builder
 	rounds   Reserver
 	clients  []*client.Client
@@ -46,7 +47,8 @@ type Node struct {
 type route struct {
 	lane *lane // nil: on this loop, or nobody
 	peer dataplane.Peer
-	pass bool // it is on this host: frames for it that come in here are passed on
+	many dataplane.Peer // reaches it and others at once; NoPeer: there is none
+	pass bool           // it is on this host: frames for it that come in here are passed on
 }
 
 // Counters count what happened at the border between frames and messages.
@@ -57,6 +59,7 @@ type Counters struct {
 	Frames       uint64                 // written
 	Sent         uint64                 // messages in them
 	Forwarded    uint64                 // frames passed on to another process of this host
+	Ignored      uint64                 // received frames for several nodes, all of them elsewhere
 	InboxFull    uint64                 // messages dropped because a role had too many to read
 	NoFrame      uint64                 // messages dropped because the port had no frame left
 	TxDropped    uint64                 // frames dropped because the port's ring stayed full
@@ -133,33 +136,46 @@ func (n *Node) stepSeat(now paxos.Time, s *seat) {
 
 // dispatch sends what a role said on its way.
 func (n *Node) dispatch(s *seat) {
-	for i := range s.out.Now {
-		n.post(s, &s.out.Now[i])
-	}
-	for i := range s.out.After {
-		n.post(s, &s.out.After[i])
-	}
+	n.say(s, s.out.Now)
+	n.say(s, s.out.After)
 	for _, e := range s.out.Events {
 		n.notice(Notice{Node: s.node, Role: s.kind, Event: e})
 	}
 }
 
+// say sends messages. With multicast, what is said to several nodes in a row leaves once.
+func (n *Node) say(s *seat, list []paxos.Message) {
+	for i := 0; i < len(list); {
+		m := &list[i]
+		m.From, m.FromIncarnation = s.node, n.incarnation
+		i++
+		if n.fans == nil || i == len(list) || !m.SaysTheSame(&list[i]) {
+			n.post(s, m)
+			continue
+		}
+		nodes := paxos.SetOf(m.To)
+		for ; i < len(list) && m.SaysTheSame(&list[i]); i++ {
+			nodes |= paxos.SetOf(list[i].To)
+		}
+		n.postMany(s, m, nodes)
+	}
+}
+
 func (n *Node) post(s *seat, m *paxos.Message) {
-	m.From, m.FromIncarnation = s.node, n.incarnation
-	if m.To < paxos.MaxNodes && n.places[m.To] >= 0 {
+	if nodes := paxos.SetOf(m.To); nodes&n.here != 0 {
 		n.Counters.LocalMessage++
 		_, to := ends(m)
-		n.deliver(m, to)
+		n.deliver(m, nodes, to)
 		return
 	}
 	n.write(s.place, m)
 }
 
-// deliver puts m into the inboxes of the roles of its destination that take it, and tells whether there was one.
-func (n *Node) deliver(m *paxos.Message, to roleSet) bool {
+// deliver puts m into the inboxes of the roles of the nodes that take it, and tells whether there was one.
+func (n *Node) deliver(m *paxos.Message, nodes paxos.NodeSet, to roleSet) bool {
 	taken := false
 	for _, s := range n.seats {
-		if s.node != m.To || !to.has(s.kind) {
+		if !nodes.Has(s.node) || !to.has(s.kind) {
 			continue
 		}
 		taken = true
@@ -167,6 +183,7 @@ func (n *Node) deliver(m *paxos.Message, to roleSet) bool {
 			n.Counters.InboxFull++
 			continue
 		}
+		m.To = s.node
 		s.inbox = append(s.inbox, *m)
 	}
 	return taken

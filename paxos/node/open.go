@@ -20,13 +20,14 @@ import (
 // wiring are the ports of a process and the way to each endpoint.
 type wiring struct {
 	ports []dataplane.Port
-	ways  map[string]Way // by Endpoint.Key
+	ways  map[string]Way         // by Endpoint.Key
+	many  map[int]dataplane.Peer // as Config.Many
 	mtu   int
 }
 
 // wire opens what the local endpoint needs to reach all the others. On an error nothing is left open.
 func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
-	opening := &wiring{ways: map[string]Way{}, mtu: MTU(s.File)}
+	opening := &wiring{ways: map[string]Way{}, many: map[int]dataplane.Peer{}, mtu: MTU(s.File)}
 	w = opening
 	defer func() {
 		if err != nil {
@@ -144,9 +145,27 @@ func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoi
 		if f.LinkLayer() == cluster.LinkUDP4 {
 			p.IP, p.UDPPort = e.IP, e.Port
 		}
-		w.ways[e.Key] = Way{Peer: addPeer(&c.Peers, p)}
+		w.ways[e.Key] = Way{Peer: addPeer(&c.Peers, p), Many: listens(e)}
+	}
+	if f.Multicast && f.LinkLayer() == cluster.LinkEthernet {
+		mac := groupMAC(f)
+		w.many[len(w.ports)] = addPeer(&c.Peers, afxdp.PeerAddr{MAC: mac})
+		if listens(local) {
+			c.Listen = []net.HardwareAddr{mac}
+		}
 	}
 	return afxdp.Open(c)
+}
+
+// listens tells whether an endpoint takes frames to the group's multicast address: those to whom much is said at once do.
+func listens(e cluster.Endpoint) bool {
+	return slices.ContainsFunc(e.Nodes, func(n cluster.Node) bool { return n.Roles&(cluster.Acceptor|cluster.Learner) != 0 })
+}
+
+// groupMAC is the multicast address of a group: a locally administered one, like enough to no other group's that NICs of others need not look at its frames.
+func groupMAC(f *cluster.File) net.HardwareAddr {
+	x := f.Cluster*0x9E3779B97F4A7C15 + uint64(f.Group)
+	return net.HardwareAddr{0x03, 'W', 'P', byte(x >> 16), byte(x >> 8), byte(x)}
 }
 
 func addPeer(peers *[]afxdp.PeerAddr, p afxdp.PeerAddr) dataplane.Peer {

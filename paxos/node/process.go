@@ -57,7 +57,7 @@ func Open(s Spec) (p *Process, err error) {
 		s.warn("proposer %d cannot lead: %v", id, err)
 	})
 	p.node, err = New(Config{
-		File: s.File, Nodes: s.Nodes, Ports: w.ports, Ways: w.ways, MTU: w.mtu, Now: dataplane.Now(), Draw: draw, State: p.state, Rounds: p.rounds,
+		File: s.File, Nodes: s.Nodes, Ports: w.ports, Ways: w.ways, Many: w.many, MTU: w.mtu, Now: dataplane.Now(), Draw: draw, State: p.state, Rounds: p.rounds,
 		Sizes: UsualSizes(), Client: s.Client, Deliver: s.Deliver, Notice: p.notify, Warn: s.warn, Observe: s.Observe,
 		Patience: p.patience(),
 	})

@@ -138,7 +138,7 @@ func (n *Node) preferLocal(ids []paxos.NodeID, asked uint16) {
 		return
 	}
 	for i := range ids {
-		if n.places[ids[i]] >= 0 {
+		if n.here.Has(ids[i]) {
 			ids[0], ids[i] = ids[i], ids[0]
 			return
 		}
