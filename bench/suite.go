@@ -58,6 +58,7 @@ type Config struct {
 	Link        string  `json:"link"`
 	Layout      string  `json:"layout"`
 	Batch       string  `json:"batch"`
+	Multicast   string  `json:"multicast,omitempty"` // "on": what is for several nodes leaves once for each way to them
 	Idle        string  `json:"idle"`
 	Storage     string  `json:"storage"` // "memory", or how it is durable
 	Acceptors   int     `json:"acceptors"`
