@@ -127,7 +127,7 @@ func sizesScenario() *scenario {
 	return &scenario{
 		name: "sizes", title: "values of 1 byte to 64 KiB, 64 of them outstanding", x: "value_size", rounds: 3,
 		short: "Values of 1 byte to 64 KiB",
-		long: `One client with 64 outstanding values of 1, 64, 256, 1000, 1396, 4096, 16384 and 65536 bytes. Up to 1,396 bytes (1,368 over UDP) a value fits a frame of
+		long: `One client with 64 outstanding values of 1, 64, 256, 1000, 1396, 4096, 16384 and 65536 bytes. Up to 1,396 bytes (1,368 over UDP and memory) a value fits a frame of
 Ethernet's 1,500; a larger one goes in fragments. Three runs of each point, unless --rounds says otherwise.`,
 		example: "  wirepaxos bench sizes\n  wirepaxos bench sizes --transport afxdp --points '1396|4096'",
 		points: func(b *benchFlags) (points []*benchPoint) {
