@@ -1,0 +1,184 @@
+// Command vmlab is `make zerocopy`: it shows zero-copy for real, in a virtual machine.
+//
+// veth has only copy mode, and a NIC with zero-copy is not at hand everywhere. virtio_net has zero-copy since Linux 6.13, and QEMU has the
+// device, emulated where there is no KVM. vmlab fetches QEMU and such a kernel as Debian packages, through apt and from the mirror that the machine's own
+// sources name, into a cache folder ($WIREPAXOS_CACHE, else the user's), once; nothing is installed. It builds an initramfs with a static first
+// process (guest), the tests of nictest and wirepaxos itself, boots it with NICs that a switch in this process joins (wire.go), and tells what
+// the guest did: one line a step, the output of a step that failed, and at the end what was measured.
+//
+// Rates and latencies of an emulated machine say how copy and zero-copy compare in it, nothing about a NIC.
+//
+// Everything but the cache is in a temporary folder that goes with the command, also on Ctrl-C; the machine ends with it, however it ends. Where the packages
+// cannot be had, vmlab says why and ends well: "skipped: ...". The exit status is 1 if a step failed, 2 if vmlab could not run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+
+	"wirepaxos/tools/vmlab/script"
+)
+
+// options are the flags.
+type options struct {
+	accel   string
+	suite   string
+	steps   string
+	timeout time.Duration
+	verbose bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.accel, "accel", "auto", "kvm, tcg (an emulated machine), or auto: KVM where it works")
+	flag.StringVar(&o.suite, "suite", "trixie-backports", "Debian suite to take the kernel from, besides those of the machine")
+	flag.StringVar(&o.steps, "steps", ".", "do only the steps whose name this regular expression matches")
+	flag.DurationVar(&o.timeout, "timeout", 4*time.Minute, "longest time for the virtual machine")
+	flag.BoolVar(&o.verbose, "v", false, "print all that the guest says")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "vmlab: unknown argument %q: it takes only flags, see -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch err := check(ctx, &o, os.Stdout); {
+	case errors.Is(err, errMissing):
+		fmt.Printf("skipped: %v\n", err)
+	case errors.Is(err, errFailed):
+		fmt.Fprintf(os.Stderr, "vmlab: %v\n", err)
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "vmlab: %v\n", err)
+		os.Exit(2)
+	}
+}
+
+// check does everything.
+func check(ctx context.Context, o *options, out io.Writer) error {
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	steps, err := o.chosen()
+	if err != nil {
+		return err
+	}
+	if runtime.GOARCH != "amd64" {
+		return missing("its QEMU and kernel are for amd64, and this is %s", runtime.GOARCH)
+	}
+	if err := toModule(); err != nil {
+		return err
+	}
+	cache, err := cacheFolder()
+	if err != nil {
+		return err
+	}
+	k, err := obtainKit(ctx, cache, o.suite, say)
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "vmlab-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	s := &script.Script{Steps: steps}
+	for _, n := range nics {
+		s.NICs = append(s.NICs, script.NIC{MAC: n.mac, Name: n.name})
+	}
+	begun := time.Now()
+	image, err := buildInitramfs(ctx, folder, k, s)
+	if err != nil {
+		return err
+	}
+	say("built what the guest runs in %.0f s", time.Since(begun).Seconds())
+	m := &machine{kit: k, image: image, folder: folder}
+	return o.boot(ctx, m, newReport(say, steps, o.verbose), say)
+}
+
+// chosen are the steps that -steps names.
+func (o *options) chosen() ([]script.Step, error) {
+	if o.accel != "auto" && o.accel != "kvm" && o.accel != "tcg" {
+		return nil, fmt.Errorf("-accel %s: want kvm, tcg or auto", o.accel)
+	}
+	pattern, err := regexp.Compile(o.steps)
+	if err != nil {
+		return nil, fmt.Errorf("-steps: %w", err)
+	}
+	var steps []script.Step
+	names := ""
+	for _, s := range allSteps() {
+		names += " " + s.Name
+		if pattern.MatchString(s.Name) {
+			steps = append(steps, s)
+		}
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("-steps %s matches none of:%s", o.steps, names)
+	}
+	return steps, nil
+}
+
+// boot runs the machine, with KVM if that works.
+func (o *options) boot(ctx context.Context, m *machine, r *report, say func(string, ...any)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("%w: the virtual machine was not done within %v (-timeout)", errFailed, o.timeout))
+	defer cancel()
+	m.heard, m.output = r.heard, r.output
+	accels := []string{"kvm", "tcg"}
+	if o.accel != "auto" {
+		accels = []string{o.accel}
+	} else if !hasKVM() {
+		accels = accels[1:]
+	}
+	for i, accel := range accels {
+		w, err := newWire(m.folder, macs())
+		if err != nil {
+			return err
+		}
+		m.accel, r.accel, r.kernel = accel, accel, m.kit.Kernel
+		err = m.run(ctx)
+		w.close()
+		if errors.Is(err, errNoBoot) && i+1 < len(accels) {
+			say("KVM is here and does not work (%v): an emulated machine instead", err)
+			continue
+		}
+		if errors.Is(err, errNoBoot) || errors.Is(err, errDiedDown) {
+			err = fmt.Errorf("%w: %w", errFailed, err)
+		}
+		r.wireIn, r.wireDropped = w.carried()
+		return r.close(err)
+	}
+	return nil
+}
+
+func macs() []string {
+	var all []string
+	for _, n := range nics {
+		all = append(all, n.mac)
+	}
+	return all
+}
+
+// toModule goes to the root of the module, which what the guest runs is built from.
+func toModule() error {
+	at, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for folder := at; ; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join(folder, "tools", "vmlab", "nictest", "doc.go")); err == nil {
+			return os.Chdir(folder)
+		}
+		if folder == filepath.Dir(folder) {
+			return fmt.Errorf("%s is not in the repository: run it there, as `make zerocopy`", at)
+		}
+	}
+}
