@@ -146,7 +146,7 @@ func expectDropped(t *testing.T, p *Pair, counter string, send func() error, cou
 		sendBurst(t, p.A, p.AtoB, uint64(i+1), 1, short)
 		receive(t, p, p.A, p.B, p.BtoA, uint64(i+1), 1)
 	}
-	drain(p.B, func(*dataplane.Frame) { t.Errorf("a frame came that nobody sent") })
+	p.drain(p.B, func(*dataplane.Frame) { t.Errorf("a frame came that nobody sent") })
 	if got := counted() - before; got != uint64(rounds) {
 		t.Errorf("%s counted %d of %d", counter, got, rounds)
 	}

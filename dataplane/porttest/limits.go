@@ -20,7 +20,7 @@ func checkFull(t *testing.T, p *Pair) {
 		t.Fatalf("took all of %d frames with nobody reading: where are they?", tries)
 	}
 	last, count := uint64(0), 0
-	drain(p.B, func(f *dataplane.Frame) {
+	p.drain(p.B, func(f *dataplane.Frame) {
 		seq, err := unstamp(f.Data, p.Pad)
 		if err != nil || seq <= last {
 			t.Fatalf("after %d came %d (%v)", last, seq, err)

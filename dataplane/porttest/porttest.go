@@ -13,6 +13,7 @@ package porttest
 
 import (
 	"testing"
+	"time"
 
 	"wirepaxos/dataplane"
 )
@@ -36,6 +37,9 @@ type Pair struct {
 	// Pad is the payload length up to which the link layer may pad shorter frames; 0 if lengths are kept exactly.
 	Pad int
 
+	// Quiet is how long nothing arrives until nothing more is on its way; 0: 100 ms, which an emulated machine may exceed.
+	Quiet time.Duration
+
 	// Stranger sends payload to B from an address that is not in B's table of peers. nil if the link cannot have strangers.
 	Stranger func(payload []byte) error
 
@@ -46,6 +50,13 @@ type Pair struct {
 	// ReopenB brings it back under the same address. Both nil if the peer cannot vanish.
 	KillB   func()
 	ReopenB func() dataplane.Port
+}
+
+func (p *Pair) quiet() time.Duration {
+	if p.Quiet > 0 {
+		return p.Quiet
+	}
+	return quiet
 }
 
 // Run runs every check against pairs made by open, one pair a check. open fails or skips the test itself if it cannot open.

@@ -13,7 +13,7 @@ import (
 
 const (
 	patience   = 10 * time.Second       // a wait longer than this is a lost frame
-	quiet      = 100 * time.Millisecond // nothing more is on its way after this
+	quiet      = 100 * time.Millisecond // nothing more is on its way after this, unless Pair.Quiet says otherwise
 	stampBytes = 12                     // sequence (8 bytes) and length (4 bytes) at the head of a stamped payload
 	maxBurst   = 128
 )
@@ -152,9 +152,9 @@ func waitFor(t *testing.T, what string, done func() bool) {
 }
 
 // drain receives and frees until nothing has come for a while, and passes each frame to see (which may be nil).
-func drain(port dataplane.Port, see func(f *dataplane.Frame)) {
+func (p *Pair) drain(port dataplane.Port, see func(f *dataplane.Frame)) {
 	var frames [maxBurst]dataplane.Frame
-	for last := time.Now(); time.Since(last) < quiet; {
+	for last := time.Now(); time.Since(last) < p.quiet(); {
 		n := port.RxBurst(frames[:])
 		for i := range frames[:n] {
 			if see != nil {
@@ -193,8 +193,8 @@ func settle(t *testing.T, p *Pair) {
 	}
 	cross(p.A, p.B, p.AtoB)
 	cross(p.B, p.A, p.BtoA)
-	drain(p.A, nil)
-	drain(p.B, nil)
+	p.drain(p.A, nil)
+	p.drain(p.B, nil)
 }
 
 // idle polls a port as a loop with nothing to do would.

@@ -138,7 +138,7 @@ func checkTwoLoops(t *testing.T, p *Pair) {
 			if n > 0 {
 				continue
 			}
-			if p.Lossy && time.Since(progress) > 2*quiet { // the window was lost: go on behind it
+			if p.Lossy && time.Since(progress) > 2*p.quiet() { // the window was lost: go on behind it
 				echoed, progress = sent-1, time.Now()
 			}
 			if time.Since(start) > 3*patience {

@@ -41,7 +41,7 @@ type machine struct {
 }
 
 // bootTime is how long a guest may take until its first word. KVM is there or is not; an emulated machine on a busy host takes its time.
-var bootTime = map[string]time.Duration{"kvm": 8 * time.Second, "tcg": 60 * time.Second}
+var bootTime = map[string]time.Duration{"kvm": 8 * time.Second, "tcg": 2 * time.Minute}
 
 var (
 	errNoBoot   = errors.New("the guest does not boot")

@@ -43,7 +43,7 @@ func main() {
 	flag.StringVar(&o.accel, "accel", "auto", "kvm, tcg (an emulated machine), or auto: KVM where it works")
 	flag.StringVar(&o.suite, "suite", "trixie-backports", "Debian suite to take the kernel from, besides those of the machine")
 	flag.StringVar(&o.steps, "steps", ".", "do only the steps whose name this regular expression matches")
-	flag.DurationVar(&o.timeout, "timeout", 4*time.Minute, "longest time for the virtual machine")
+	flag.DurationVar(&o.timeout, "timeout", 6*time.Minute, "longest time for the virtual machine")
 	flag.BoolVar(&o.verbose, "v", false, "print all that the guest says")
 	flag.Parse()
 	if flag.NArg() > 0 {

@@ -72,7 +72,9 @@ func live() error {
 		}
 	}
 	for i := range s.Steps {
-		do(&s.Steps[i])
+		if err := do(&s.Steps[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -92,7 +94,7 @@ func mountAll() error {
 	for name, text := range map[string]string{ // the kernel's own traffic would wake sleepers for nothing
 		"/proc/sys/net/ipv6/conf/all/disable_ipv6":     "1",
 		"/proc/sys/net/ipv6/conf/default/disable_ipv6": "1",
-		"/proc/sys/kernel/printk":                      "3", // errors of the kernel still come to the console
+		"/proc/sys/kernel/printk":                      "5", // what the kernel warns of comes to the console
 	} {
 		if err := os.WriteFile(name, []byte(text), 0); err != nil {
 			return err
@@ -141,13 +143,29 @@ func setUp(key, name string) error {
 	}
 }
 
-// do does one step and tells its end.
-func do(s *script.Step) {
+// killTime is how long the kernel may take to end a process that was killed.
+const killTime = 5 * time.Second
+
+// do does one step and tells its end. The error says that there is no going on.
+func do(s *script.Step) error {
 	tell(script.Event{Event: script.Begin, Step: s.Name})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.TimeoutS)*time.Second)
 	defer cancel()
 	begun := time.Now()
-	err := run(ctx, s)
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, s) }()
+	var err, hung error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		blocked()
+		select {
+		case err = <-ended:
+		case <-time.After(killTime):
+			hung = fmt.Errorf("step %s cannot be killed: it hangs in the kernel", s.Name)
+			err = hung
+		}
+	}
 	e := script.Event{Event: script.End, Step: s.Name, TookS: time.Since(begun).Seconds()}
 	var exit *exec.ExitError
 	switch {
@@ -167,6 +185,17 @@ func do(s *script.Step) {
 		}
 	}
 	tell(e)
+	return hung
+}
+
+// blocked lets the kernel write to the console which threads wait in it: what is not done in time may hang there.
+func blocked() {
+	for _, w := range []struct{ name, text string }{{"/proc/sys/kernel/printk", "7"}, {"/proc/sysrq-trigger", "w"}, {"/proc/sys/kernel/printk", "5"}} {
+		if err := os.WriteFile(w.name, []byte(w.text), 0); err != nil {
+			fmt.Println(err)
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // run runs the commands of a step. Those beside the last one are asked to end when it has.

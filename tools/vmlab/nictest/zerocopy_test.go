@@ -25,6 +25,9 @@ func TestConformance(t *testing.T) {
 
 func conformancePair(t *testing.T, na, nb nic, link string) *porttest.Pair {
 	ca, cb := ends(na, nb, link, afxdp.ModeZeroCopy)
+	for _, c := range []*afxdp.Config{&ca, &cb} { // the suite fills rings and pools many times over: small ones do, on a slow machine
+		c.Cells, c.FillRing, c.CompletionRing, c.RxRing, c.TxRing = 512, 256, 256, 256, 256
+	}
 	start := func(c afxdp.Config) *afxdp.Port {
 		p, err := afxdp.Open(c)
 		must(t, err)
@@ -35,7 +38,7 @@ func conformancePair(t *testing.T, na, nb nic, link string) *porttest.Pair {
 	}
 	a, b := start(ca), start(cb)
 	send := rawSocket(t, na.name)
-	pair := &porttest.Pair{A: a, B: b, Lossy: true}
+	pair := &porttest.Pair{A: a, B: b, Lossy: true, Quiet: 400 * time.Millisecond}
 	if link == afxdp.LinkEthernet {
 		pair.Pad = header.MinPacket - header.EthernetLen
 	}
