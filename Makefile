@@ -61,6 +61,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 model: ## check the protocol's model, and that it sees each broken rule (needs spin and a C compiler)
 	@$(GO) run ./tools/model $(MODELFLAGS)
 
+.PHONY: zerocopy
+zerocopy: ## zero-copy for real, in a virtual machine: tests, copy beside zero-copy, a cluster (56 MB of packages, once)
+	@$(GO) run ./tools/vmlab $(VMFLAGS)
+
 .PHONY: mutants
 mutants: ## break the protocol on purpose, each way that we know, and see the simulator notice
 	$(GO) run ./tools/mutants $(MUTANTFLAGS)

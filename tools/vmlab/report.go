@@ -35,7 +35,7 @@ type report struct {
 
 // clusterResult is what is told of a run of the cluster, from what the client wrote.
 type clusterResult struct {
-	Values    uint64  `json:"values"`
+	Mode      string  `json:"mode"` // the least of all its sockets
 	ValuesPS  float64 `json:"values_per_s"`
 	LatencyUs struct {
 		P50 float64 `json:"p50"`
@@ -96,6 +96,9 @@ func (r *report) end(e script.Event) {
 		if err := json.Unmarshal([]byte(e.Shown), &result); err != nil && wrong == "" {
 			wrong = "its result: " + err.Error()
 		}
+		if want := modeOf(e.Step); result.Mode != want && wrong == "" {
+			wrong = fmt.Sprintf("its sockets were in mode %q, not %q", result.Mode, want)
+		}
 		if len(result.Problems) > 0 {
 			wrong = strings.TrimSpace(wrong + " " + strings.Join(result.Problems, "; "))
 		}
@@ -118,6 +121,16 @@ func (r *report) end(e script.Event) {
 		}
 	}
 	r.say("FAIL  %s: %s (%.1f s)", title, wrong, e.TookS)
+}
+
+// modeOf is the mode that a run of the cluster must have had; the client tells the least of what its sockets really got.
+func modeOf(step string) string {
+	for _, run := range clusterRuns {
+		if run.name() == step {
+			return run.mode
+		}
+	}
+	return ""
 }
 
 // close tells what was measured, and what to think of all.
@@ -164,7 +177,6 @@ func (r *report) tellClusters() {
 				result.LatencyUs.P50, result.LatencyUs.P99, result.ValuesPS)
 		}
 	}
-	r.say("  (modes as the sockets have them: a role that is asked for zerocopy starts in no other)")
 }
 
 func spread(values []float64) string {

@@ -94,7 +94,8 @@ func (r clusterRun) name() string {
 
 func (r clusterRun) step(i int) script.Step {
 	result := fmt.Sprintf("/tmp/result%d.json", i)
-	common := []string{"--config", "/etc/cluster.toml", "--state-dir", fmt.Sprintf("/tmp/state%d", i), "--mode", r.mode, "--multicast=" + r.multicast,
+	state := fmt.Sprintf("/state%d", i)
+	common := []string{"--config", "/etc/cluster.toml", "--state-dir", state, "--mode", r.mode, "--multicast=" + r.multicast,
 		"--idle", "block", "--quiet"}
 	acceptors := append([]string{"/bin/wirepaxos", "acceptor", "--id", "1,2,3"}, common...)
 	client := append([]string{"/bin/wirepaxos", "client", "--id", "5,4", "--check", "--progress=false", "--outstanding", fmt.Sprint(r.outstanding),
@@ -102,6 +103,6 @@ func (r clusterRun) step(i int) script.Step {
 	return script.Step{
 		Name: r.name(), Title: fmt.Sprintf("three acceptors on one NIC, proposer, learner and client on the other: %s, multicast %s, %d outstanding",
 			r.mode, r.multicast, r.outstanding),
-		Commands: [][]string{acceptors, client}, TimeoutS: 40, Show: result,
+		Commands: [][]string{acceptors, client}, TimeoutS: 40, Show: result, Folders: []string{state},
 	}
 }

@@ -200,6 +200,11 @@ func blocked() {
 
 // run runs the commands of a step. Those beside the last one are asked to end when it has.
 func run(ctx context.Context, s *script.Step) error {
+	for _, folder := range s.Folders {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+	}
 	last := len(s.Commands) - 1
 	for _, argv := range s.Commands[:last] {
 		beside := command(ctx, argv, s.Env)

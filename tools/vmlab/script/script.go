@@ -28,6 +28,7 @@ type Step struct {
 	Title    string     `json:"title"`
 	Commands [][]string `json:"commands"` // the last one is the step; those before it run beside it until it ends
 	Env      []string   `json:"env,omitempty"`
+	Folders  []string   `json:"folders,omitempty"` // to be made first
 	TimeoutS int        `json:"timeout_s"`
 	Show     string     `json:"show,omitempty"` // a file that the step writes, to be sent with its end
 }
