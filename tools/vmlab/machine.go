@@ -38,6 +38,8 @@ type machine struct {
 	folder string // with the wire's sockets
 	heard  func(e script.Event)
 	output func(line string)
+
+	qemuSaid string // on its standard error: a device that breaks says so there, and is dead from then on
 }
 
 // bootTime is how long a guest may take until its first word. KVM is there or is not; an emulated machine on a busy host takes its time.
@@ -96,6 +98,7 @@ func (m *machine) run(ctx context.Context) error {
 	silent := time.AfterFunc(bootTime[m.accel], func() { cancel(fmt.Errorf("%w within %v", errNoBoot, bootTime[m.accel])) })
 	up, down := m.listen(console, silent)
 	err = cmd.Wait()
+	m.qemuSaid = complaints.String()
 	switch cause := context.Cause(ctx); {
 	case cause != nil:
 		return cause

@@ -154,6 +154,9 @@ func (o *options) boot(ctx context.Context, m *machine, r *report, say func(stri
 			err = fmt.Errorf("%w: %w", errFailed, err)
 		}
 		r.wireIn, r.wireDropped = w.carried()
+		if m.qemuSaid != "" {
+			say("QEMU says: %s", m.qemuSaid)
+		}
 		return r.close(err)
 	}
 	return nil

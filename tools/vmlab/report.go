@@ -23,7 +23,6 @@ type report struct {
 	kernel  string
 
 	now     []string // output of the step that runs
-	skipped int      // of its tests
 	passed  []string
 	failed  []string
 	figures map[string][]float64

@@ -69,7 +69,7 @@ func allSteps() []script.Step {
 		}
 	}
 	steps := []script.Step{
-		test("conformance", "the conformance suite of all ports, on zero-copy sockets", "TestConformance", 150),
+		test("conformance", "the conformance suite of all ports, on zero-copy sockets", "TestConformance", 60),
 		test("echo", "20,000 frames of every length there and back, none lost", "TestEcho", 40),
 		test("rate", "frames a second, copy and zero-copy in turn", "TestRate", 40),
 	}

@@ -190,7 +190,7 @@ func do(s *script.Step) error {
 
 // blocked lets the kernel write to the console which threads wait in it: what is not done in time may hang there.
 func blocked() {
-	for _, w := range []struct{ name, text string }{{"/proc/sys/kernel/printk", "7"}, {"/proc/sysrq-trigger", "w"}, {"/proc/sys/kernel/printk", "5"}} {
+	for _, w := range []struct{ name, text string }{{"/proc/sys/kernel/printk", "7"}, {"/proc/sysrq-trigger", "w"}, {"/proc/sysrq-trigger", "l"}, {"/proc/sys/kernel/printk", "5"}} {
 		if err := os.WriteFile(w.name, []byte(w.text), 0); err != nil {
 			fmt.Println(err)
 		}
