@@ -48,6 +48,7 @@ var bootTime = map[string]time.Duration{"kvm": 8 * time.Second, "tcg": 2 * time.
 var (
 	errNoBoot   = errors.New("the guest does not boot")
 	errDiedDown = errors.New("the guest ended before its script did")
+	errBroken   = errors.New("QEMU's own NIC broke, and is dead from then on")
 )
 
 // arguments are the command line.
@@ -90,7 +91,7 @@ func (m *machine) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	complaints := &complaints{failed: func(why string) { cancel(fmt.Errorf("%w: %s", errNoBoot, why)) }}
+	complaints := &complaints{failed: func(kind error, why string) { cancel(fmt.Errorf("%w: %s", kind, why)) }}
 	cmd.Stderr = complaints
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start QEMU: %w", err)
@@ -130,11 +131,11 @@ func (m *machine) listen(console io.Reader, silent *time.Timer) (up, down bool) 
 	}
 }
 
-// complaints keeps the last words of QEMU, and tells at once when KVM gives up: QEMU itself stays then.
+// complaints keeps the last words of QEMU, and tells at once when KVM gives up, or a device that the guest then waits for in vain: QEMU itself stays.
 type complaints struct {
 	mu     sync.Mutex
 	text   string
-	failed func(why string)
+	failed func(kind error, why string)
 }
 
 func (c *complaints) Write(b []byte) (int, error) {
@@ -146,7 +147,9 @@ func (c *complaints) Write(b []byte) (int, error) {
 	}
 	if strings.Contains(c.text, "KVM internal error") || strings.Contains(c.text, "failed to initialize kvm") {
 		first, _, _ := strings.Cut(c.text, "\n")
-		c.failed(first)
+		c.failed(errNoBoot, first)
+	} else if strings.Contains(c.text, ": virtio: ") {
+		c.failed(errBroken, strings.TrimSpace(c.text))
 	}
 	return len(b), nil
 }

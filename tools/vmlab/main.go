@@ -150,11 +150,11 @@ func (o *options) boot(ctx context.Context, m *machine, r *report, say func(stri
 			say("KVM is here and does not work (%v): an emulated machine instead", err)
 			continue
 		}
-		if errors.Is(err, errNoBoot) || errors.Is(err, errDiedDown) {
+		if errors.Is(err, errNoBoot) || errors.Is(err, errDiedDown) || errors.Is(err, errBroken) {
 			err = fmt.Errorf("%w: %w", errFailed, err)
 		}
 		r.wireIn, r.wireDropped = w.carried()
-		if m.qemuSaid != "" {
+		if m.qemuSaid != "" && err == nil {
 			say("QEMU says: %s", m.qemuSaid)
 		}
 		return r.close(err)

@@ -76,6 +76,7 @@ func (r *report) heard(e script.Event) {
 		r.now = nil
 	case script.End:
 		r.end(e)
+		r.now = nil
 	case script.Down:
 		r.down = e.Text
 	}
@@ -134,17 +135,18 @@ func modeOf(step string) string {
 
 // close tells what was measured, and what to think of all.
 func (r *report) close(err error) error {
-	if err != nil {
+	if err != nil && !r.verbose {
 		for _, line := range r.now {
 			r.say("    %s", line)
 		}
-		return err
 	}
 	r.tellRates()
 	r.tellClusters()
 	r.say("the wire carried %d frames; %d found the queue to a NIC full", r.wireIn, r.wireDropped)
 	r.say("%d steps passed, %d failed, on %s with kernel %s", len(r.passed), len(r.failed), strings.ToUpper(r.accel), r.kernel)
 	switch {
+	case err != nil:
+		return err
 	case r.down != "":
 		return fmt.Errorf("%w: the guest gave up: %s", errFailed, r.down)
 	case len(r.failed) > 0:
