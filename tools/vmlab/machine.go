@@ -53,10 +53,11 @@ var (
 
 // arguments are the command line.
 func (m *machine) arguments(q *qemu) []string {
-	kernel := "console=ttyS0 quiet mitigations=off panic=-1 oops=panic"
+	// nokaslr and 2 GiB: without them the device breaks now and then (doc of nictest).
+	kernel := "console=ttyS0 quiet nokaslr mitigations=off panic=-1 oops=panic"
 	args := append([]string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		"-M", "q35", "-smp", "2", "-m", "1024", "-kernel", m.kit.kernelImage(), "-initrd", m.image, "-append", kernel}, q.args...)
+		"-M", "q35", "-smp", "2", "-m", "2048", "-kernel", m.kit.kernelImage(), "-initrd", m.image, "-append", kernel}, q.args...)
 	if m.accel == "kvm" {
 		args = append(args, "-accel", "kvm", "-cpu", "host")
 	} else {

@@ -79,8 +79,8 @@ func allSteps() []script.Step {
 		test("queue", "a queue that does not exist is refused", "TestQueueThatDoesNotExist", 20),
 		test("plain", "a NIC without zero-copy: refused, or copy and told so", "TestPlainNIC", 40),
 		test("reopen", "a queue comes back after its socket is closed, in both modes", "TestReopen", 40),
-		// Last: QEMU's device does not always survive it (doc of nictest), and nothing can follow then.
-		test("conformance", "the conformance suite of all ports, on zero-copy sockets", "TestConformance", 150),
+		// Last: it takes longest, and is hardest on QEMU's device (doc of nictest).
+		test("conformance", "the conformance suite of all ports, on zero-copy sockets", "TestConformance", 240),
 	)
 }
 
