@@ -168,8 +168,8 @@ func listens(f *cluster.File, e cluster.Endpoint) bool {
 
 // groupMAC is the multicast address of a group: a locally administered one, like enough to no other group's that NICs of others need not look at its frames.
 func groupMAC(f *cluster.File) net.HardwareAddr {
-	x := f.Cluster*0x9E3779B97F4A7C15 + uint64(f.Group)
-	return net.HardwareAddr{0x03, 'W', 'P', byte(x >> 16), byte(x >> 8), byte(x)}
+	x := (f.Cluster ^ uint64(f.Group)<<48) * 0x9E3779B97F4A7C15 // whose upper bits depend on all of both
+	return net.HardwareAddr{0x03, 'W', 'P', byte(x >> 56), byte(x >> 48), byte(x >> 40)}
 }
 
 func addPeer(peers *[]afxdp.PeerAddr, p afxdp.PeerAddr) dataplane.Peer {
