@@ -306,16 +306,27 @@ func TestManySets(t *testing.T) {
 		t.Fatalf("%d sets are too few for %d that are remembered", len(sets), fansKept)
 	}
 	want, got := map[string]int{}, map[string]int{}
-	for round := range 200 {
+	for round := range 400 {
 		set := sets[(round*7+round/5)%len(sets)]
-		at := paxos.Instance(round)
-		m.say(s, set, paxos.Message{Kind: paxos.KindAccepted, Ballot: paxos.MakeBallot(uint64(round+1), 9), Data: votes},
-			paxos.Message{Kind: paxos.KindStored, Ballot: paxos.MakeBallot(1, 9), Instance: at}) // the first waits where it may
-		for _, id := range set {
-			want[fmt.Sprint(id, " stored ", round)]++
-			want[fmt.Sprint(id, " accepted ", round+1)]++
+		said := []paxos.Message{{Kind: paxos.KindAccepted, Ballot: paxos.MakeBallot(uint64(round+1), 9), Data: votes}} // which wait where they may
+		if round%4 == 0 {
+			said = append(said, paxos.Message{Kind: paxos.KindStored, Ballot: paxos.MakeBallot(1, 9), Instance: paxos.Instance(round)})
 		}
-		if round%3 == 0 {
+		m.say(s, set, said...)
+		for _, id := range set {
+			want[fmt.Sprint(id, " accepted ", round+1)]++
+			if round%4 == 0 {
+				want[fmt.Sprint(id, " stored ", round)]++
+			}
+		}
+		noted := map[*builder]bool{}
+		for _, b := range m.node.open {
+			if noted[b] {
+				t.Fatalf("round %d: the frame to %s is noted twice", round, idsOf(b.nodes))
+			}
+			noted[b] = true
+		}
+		if round%(1+round/50) == 0 {
 			m.node.now += 20_000
 			m.node.transmit()
 		}
@@ -325,7 +336,7 @@ func TestManySets(t *testing.T) {
 		for _, b := range p.sent {
 			h, rest, drop := paxos.ParseFrame(b, m.node.cluster, m.node.group)
 			for len(rest) > 0 && drop == paxos.DropNone {
-				var x paxos.Message
+				x := paxos.Message{}
 				rest, drop = paxos.Decode(rest, &x)
 				for set := h.Nodes(); set != 0; set &= set - 1 {
 					switch x.Kind {
