@@ -293,6 +293,33 @@ func TestSharedVotesWait(t *testing.T) {
 	m.noLeaks()
 }
 
+// heard is how often each node was told each thing by what left, by any port.
+func (m *many) heard() map[string]int {
+	m.t.Helper()
+	got := map[string]int{}
+	for _, p := range m.ports {
+		for _, b := range p.sent {
+			h, rest, drop := paxos.ParseFrame(b, m.node.cluster, m.node.group)
+			for len(rest) > 0 && drop == paxos.DropNone {
+				var x paxos.Message
+				rest, drop = paxos.Decode(rest, &x)
+				for set := h.Nodes(); set != 0; set &= set - 1 {
+					switch x.Kind {
+					case paxos.KindStored:
+						got[fmt.Sprint(set.Least(), " stored ", x.Instance)]++
+					case paxos.KindAccepted:
+						got[fmt.Sprint(set.Least(), " accepted ", x.Ballot.Round())]++
+					}
+				}
+			}
+			if drop != paxos.DropNone {
+				m.t.Fatal(drop)
+			}
+		}
+	}
+	return got
+}
+
 // More sets of nodes than are remembered come by turns, votes that wait among them: everything leaves, once, and no frame is lost or sent twice.
 func TestManySets(t *testing.T) {
 	m := newMany(t, "m", func(_ *cluster.File, c *Config) { c.Patience = spinPatience })
@@ -305,7 +332,7 @@ func TestManySets(t *testing.T) {
 	if len(sets) < 2*fansKept {
 		t.Fatalf("%d sets are too few for %d that are remembered", len(sets), fansKept)
 	}
-	want, got := map[string]int{}, map[string]int{}
+	want := map[string]int{}
 	for round := range 400 {
 		set := sets[(round*7+round/5)%len(sets)]
 		said := []paxos.Message{{Kind: paxos.KindAccepted, Ballot: paxos.MakeBallot(uint64(round+1), 9), Data: votes}} // which wait where they may
@@ -332,26 +359,7 @@ func TestManySets(t *testing.T) {
 		}
 	}
 	m.node.Leave()
-	for _, p := range m.ports {
-		for _, b := range p.sent {
-			h, rest, drop := paxos.ParseFrame(b, m.node.cluster, m.node.group)
-			for len(rest) > 0 && drop == paxos.DropNone {
-				x := paxos.Message{}
-				rest, drop = paxos.Decode(rest, &x)
-				for set := h.Nodes(); set != 0; set &= set - 1 {
-					switch x.Kind {
-					case paxos.KindStored:
-						got[fmt.Sprint(set.Least(), " stored ", x.Instance)]++
-					case paxos.KindAccepted:
-						got[fmt.Sprint(set.Least(), " accepted ", x.Ballot.Round())]++
-					}
-				}
-			}
-			if drop != paxos.DropNone {
-				t.Fatal(drop)
-			}
-		}
-	}
+	got := m.heard()
 	for what, n := range want {
 		if got[what] != n {
 			t.Errorf("%s: %d times, want %d", what, got[what], n)
