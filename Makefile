@@ -2,7 +2,7 @@
 
 GO       ?= go
 FUZZTIME ?= 10s
-DURATION ?= 5s
+MEASURED ?= out/measured
 SEEDS    ?= 2000
 
 BINARY := bin/wirepaxos
@@ -66,11 +66,9 @@ mutants: ## break the protocol on purpose, each way that we know, and see the si
 	$(GO) run ./tools/mutants $(MUTANTFLAGS)
 
 .PHONY: bench
-bench: build ## the hot functions, then the same cluster on each transport for DURATION (5s)
-	$(GO) test -p 1 -run '^$$' -bench . -benchtime 200ms ./dataplane/... ./paxos/...
-	@for transport in mem udp afxdp; do \
-		echo "== $$transport"; $(BINARY) demo --transport $$transport --duration $(DURATION) || exit 1; \
-	done
+bench: build ## every scenario of the bench, short, and a page with plots in MEASURED (out/measured)
+	$(BINARY) bench all --quick --out $(MEASURED)
+	$(BINARY) bench report $(MEASURED)
 
 # UPDATE=1 keeps what is counted now, instead of comparing with what was kept.
 .PHONY: bench-check

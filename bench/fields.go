@@ -21,6 +21,7 @@ var Fields = []Field{
 	wordField("link", "link layer", "over %s", func(c *Config) string { return c.Link }),
 	wordField("layout", "layout", "%s", func(c *Config) string { return c.Layout }),
 	wordField("batch", "batch", "batch %s", func(c *Config) string { return c.Batch }),
+	wordField("multicast", "multicast", "multicast %s", func(c *Config) string { return c.Multicast }),
 	wordField("idle", "idle strategy", "idle %s", func(c *Config) string { return c.Idle }),
 	wordField("storage", "storage", "storage: %s", func(c *Config) string { return c.Storage }),
 	countField("acceptors", "acceptors", "acceptor", func(c *Config) int { return c.Acceptors }),

@@ -19,7 +19,8 @@ type Report struct {
 	Mode      string  `json:"mode"`      // AF_XDP: "zerocopy", "copy" or "generic", the least of all sockets; otherwise ""
 	Link      string  `json:"link"`      // "ethernet", "udp4", or "" where there is no link layer
 	Layout    string  `json:"layout"`
-	Batch     string  `json:"batch"` // "instance", "frame" or "off"
+	Batch     string  `json:"batch"`               // "instance", "frame" or "off"
+	Multicast string  `json:"multicast,omitempty"` // "on", or nothing
 	Idle      string  `json:"idle"`
 	Acceptors int     `json:"acceptors"`
 	Proposers int     `json:"proposers"`

@@ -47,6 +47,7 @@ func (r *Report) counted() Costs {
 // Config fills in what the report says of the configuration that ran. What it does not know stays as it is.
 func (r *Report) Config(c *Config) {
 	c.Transport, c.Link, c.Layout, c.Batch, c.Idle = r.Transport, r.Link, r.Layout, r.Batch, r.Idle
+	c.Multicast = r.Multicast
 	c.Acceptors, c.Proposers, c.Learners = r.Acceptors, r.Proposers, len(r.Learners)
 	c.ValueSize, c.WireHops, c.Mode = r.ValueSize, r.WireHops, r.Mode
 }

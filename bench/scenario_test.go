@@ -117,7 +117,7 @@ func sampleSuite(t *testing.T) *Suite {
 				{Name: "afxdp", Failed: "not measured: no AF_XDP"},
 			},
 		},
-		{Name: "micro", Title: "hot functions", Micro: []Micro{{Name: "paxos.Decode", NsPerOp: []float64{30, 20, 40}, AllocsPerOp: 1}}},
+		{Name: "micro", Title: "hot functions", Micro: []Micro{{Name: "paxos.Decode", NsPerOp: []float64{30, 20, 40}, NsEach: []float64{3, 2, 4}, AllocsPerOp: 1}}},
 		{Name: "other", Title: "nothing", Skipped: "there is none"},
 	}}
 }
@@ -138,7 +138,7 @@ func TestScenarioText(t *testing.T) {
 			"  afxdp in copy mode on veth\n  packed: idle spin, a core for each loop; packed: idle block, no cores of their own\n\n",
 		"clients             values/s", "AF_XDP            1  2,000 (1,000–3,000)", "AF_XDP           16              123,456", "kernel UDP        1",
 		"PROBLEM: afxdp-c1, round 3: lost 3", "udp-c1: round 2: it broke", "mem-c1: not measured", "  * a long note",
-		"afxdp: not measured: no AF_XDP", "kernel UDP      5", "9.5  11.0   12.0", "PROBLEM: udp: doubled 1", "paxos.Decode  30.0 (20.0–40.0)",
+		"afxdp: not measured: no AF_XDP", "kernel UDP      5", "9.5  11.0   12.0", "PROBLEM: udp: doubled 1", "paxos.Decode  30.0 (20.0–40.0)  3.00 (2.00–4.00)",
 		"skipped: there is none",
 	} {
 		at := strings.Index(text, want)

@@ -335,11 +335,17 @@ func (s *Scenario) failovers(b *strings.Builder) {
 
 // micro writes what hot functions cost.
 func (s *Scenario) micro(b *strings.Builder) {
-	rows := [][]string{{"", "ns/op", "allocs/op", "B/op"}}
+	rows := [][]string{{"", "ns/op", "ns each", "CPU ns each", "allocs/op", "B/op"}}
+	each := func(ns []float64) string {
+		if len(ns) == 0 {
+			return ""
+		}
+		return SpreadOf(ns).text(decimals)
+	}
 	for i := range s.Micro {
 		m := &s.Micro[i]
 		plain := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
-		rows = append(rows, []string{m.Name, SpreadOf(m.NsPerOp).text(decimals), plain(m.AllocsPerOp), plain(m.BytesPerOp)})
+		rows = append(rows, []string{m.Name, SpreadOf(m.NsPerOp).text(decimals), each(m.NsEach), each(m.CPUNsEach), plain(m.AllocsPerOp), plain(m.BytesPerOp)})
 	}
 	if len(rows) > 1 {
 		writeTable(b, rows)

@@ -58,6 +58,7 @@ type Config struct {
 	Link        string  `json:"link"`
 	Layout      string  `json:"layout"`
 	Batch       string  `json:"batch"`
+	Multicast   string  `json:"multicast,omitempty"` // "on": what is for several nodes leaves once for each way to them
 	Idle        string  `json:"idle"`
 	Storage     string  `json:"storage"` // "memory", or how it is durable
 	Acceptors   int     `json:"acceptors"`
@@ -148,6 +149,8 @@ type FailoverPoint struct {
 type Micro struct {
 	Name        string    `json:"name"` // "paxos.AcceptorAccept"
 	NsPerOp     []float64 `json:"ns_per_op"`
+	NsEach      []float64 `json:"ns_each,omitempty"`     // of one message or value, where an op is several and the benchmark says how many
+	CPUNsEach   []float64 `json:"cpu_ns_each,omitempty"` // CPU time of the process for it
 	AllocsPerOp float64   `json:"allocs_per_op"`
 	BytesPerOp  float64   `json:"bytes_per_op"`
 	MBPerS      float64   `json:"mb_per_s,omitempty"`

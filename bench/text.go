@@ -34,7 +34,7 @@ func (r *Report) conditions(b *strings.Builder) {
 	if r.Link != "" {
 		transport += " over " + r.Link
 	}
-	list(b, transport, named("layout", r.Layout), named("batch", r.Batch), named("idle", r.Idle))
+	list(b, transport, named("layout", r.Layout), named("batch", r.Batch), named("multicast", r.Multicast), named("idle", r.Idle))
 	list(b, count(r.Acceptors, "acceptor"), count(r.Proposers, "proposer"), count(len(r.Learners), "learner"))
 	if r.Load == "open" {
 		list(b, fmt.Sprintf("open loop: %s values/s due, %s", grouped(r.RatePerS), r.Arrivals))

@@ -1,9 +1,6 @@
 package dataplane
 
-import (
-	"runtime"
-	"testing"
-)
+import "testing"
 
 func BenchmarkNow(b *testing.B) {
 	b.ReportAllocs()
@@ -32,33 +29,13 @@ func BenchmarkEmptyCycle(b *testing.B) {
 	const emptyCycles = 64
 	for kind := range IdleKind(len(idleNames)) {
 		b.Run(kind.String(), func(b *testing.B) {
-			left := 0
-			task := &countingTask{deadline: func() int64 { return Now() + 2*leastNapNs }}
-			loop, err := NewLoop(LoopConfig{Core: NoCore, Idle: kind}, task)
-			if err != nil {
-				b.Fatal(err)
-			}
-			task.each = func(int64) {
-				if left--; left == 0 {
-					loop.Stop()
-				}
-			}
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			leave, err := loop.enter()
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer leave()
-			loop.unpin() // the benchmark stops the world at its ends
+			cycles, left := idleCycles(b, kind)
 			b.ReportAllocs()
 			for b.Loop() {
-				left = emptyCycles
-				loop.stopping.Store(false)
-				loop.idle.busy()
-				loop.pin()
-				loop.cycle()
-				loop.unpin()
+				cycles(emptyCycles)
+			}
+			if *left != 0 {
+				b.Fatalf("stopped %d cycles early", *left)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*emptyCycles), "ns/cycle")
 		})

@@ -193,40 +193,48 @@ func TestSpinningLoopMakesNoVoluntarySwitch(t *testing.T) {
 	}
 }
 
+// idleCycles makes a loop of a kind around a task that finds nothing to do. cycles runs so many cycles and a stop, left is how many were not run. Between two calls
+// the loop is not pinned: whoever counts or measures stops the world.
+func idleCycles(tb testing.TB, kind IdleKind) (cycles func(n int), left *int) {
+	tb.Helper()
+	left = new(int)
+	task := &countingTask{deadline: func() int64 { return Now() + 2*leastNapNs }}
+	loop, err := NewLoop(LoopConfig{Core: NoCore, Idle: kind}, task)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	task.each = func(int64) {
+		if *left--; *left == 0 {
+			loop.Stop()
+		}
+	}
+	runtime.LockOSThread()
+	tb.Cleanup(runtime.UnlockOSThread)
+	leave, err := loop.enter()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(leave)
+	loop.unpin()
+	return func(n int) {
+		*left = n
+		loop.stopping.Store(false)
+		loop.idle.busy()
+		loop.pin()
+		loop.cycle()
+		loop.unpin()
+	}, left
+}
+
 func TestCycleAllocatesNothing(t *testing.T) {
 	for kind := range IdleKind(len(idleNames)) {
 		t.Run(kind.String(), func(t *testing.T) {
-			var left int
-			task := &countingTask{deadline: func() int64 { return Now() + 2*leastNapNs }}
-			loop, err := NewLoop(LoopConfig{Core: NoCore, Idle: kind}, task)
-			if err != nil {
-				t.Fatal(err)
-			}
-			task.each = func(int64) {
-				if left--; left == 0 {
-					loop.Stop()
-				}
-			}
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			leave, err := loop.enter()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer leave()
-			loop.unpin() // AllocsPerRun stops the world
-			allocs := testing.AllocsPerRun(5, func() {
-				left = 1000
-				loop.stopping.Store(false)
-				loop.pin()
-				loop.cycle()
-				loop.unpin()
-			})
-			if allocs != 0 {
+			cycles, left := idleCycles(t, kind)
+			if allocs := testing.AllocsPerRun(5, func() { cycles(1000) }); allocs != 0 {
 				t.Errorf("%v allocations in 1,000 cycles", allocs)
 			}
-			if left != 0 {
-				t.Errorf("stopped %d cycles early", left)
+			if *left != 0 {
+				t.Errorf("stopped %d cycles early", *left)
 			}
 		})
 	}

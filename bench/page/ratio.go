@@ -44,7 +44,7 @@ func against(ours, theirs *bench.Point) versus {
 // likeLoad are the fields in which points must agree for their ratio to mean something; likeCluster those that both have where both are ours.
 var (
 	likeLoad    = []string{"value_size", "outstanding", "rate_per_s", "arrivals", "storage", "groups"}
-	likeCluster = []string{"batch", "clients", "acceptors", "proposers", "learners"}
+	likeCluster = []string{"batch", "multicast", "clients", "acceptors", "proposers", "learners"}
 )
 
 // comparable says if two points were under the same load.

@@ -76,8 +76,14 @@ func microTable(sc *bench.Scenario) *table {
 		return nil
 	}
 	t := &table{
-		Title: "Go benchmarks", Command: sc.Command, Head: []string{"benchmark", "ns/op", "allocs/op", "B/op", "MB/s", "runs"},
-		Note: "Median of the runs (least–most).",
+		Title: "Go benchmarks", Command: sc.Command, Head: []string{"benchmark", "ns/op", "ns each", "CPU ns each", "allocs/op", "B/op", "MB/s", "runs"},
+		Note: "Median of the runs (least–most). Each: one message or value, where an op is several.",
+	}
+	each := func(ns []float64) cell {
+		if len(ns) == 0 {
+			return word("")
+		}
+		return spread(bench.SpreadOf(ns))
 	}
 	for i := range sc.Micro {
 		m := &sc.Micro[i]
@@ -85,7 +91,7 @@ func microTable(sc *bench.Scenario) *table {
 		if m.MBPerS > 0 {
 			rate = number(m.MBPerS)
 		}
-		cells := []cell{word(m.Name), spread(bench.SpreadOf(m.NsPerOp)), number(m.AllocsPerOp), number(m.BytesPerOp), rate, number(float64(len(m.NsPerOp)))}
+		cells := []cell{word(m.Name), spread(bench.SpreadOf(m.NsPerOp)), each(m.NsEach), each(m.CPUNsEach), number(m.AllocsPerOp), number(m.BytesPerOp), rate, number(float64(len(m.NsPerOp)))}
 		t.Rows = append(t.Rows, row{Cells: cells})
 	}
 	return t

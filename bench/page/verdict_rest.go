@@ -108,7 +108,9 @@ func (e *evidence) peers() (list []bound) {
 			continue
 		}
 		for _, n := range outstanding {
-			list = append(list, want.at(n, pairs, command)...)
+			for _, m := range castings {
+				list = append(list, want.at(n, m, pairs, command)...)
+			}
 		}
 	}
 	return list
@@ -131,20 +133,20 @@ func (e *evidence) peerPairs(isIn func(string) bool) (pairs []versus, command st
 	return nil, ""
 }
 
-// at are the two bounds at one number of outstanding values.
-func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound {
+// at are the two bounds at one number of outstanding values, without or with multicast.
+func (w *peerBound) at(outstanding int, m casting, pairs []versus, command string) []bound {
 	rate := bound{
-		what: fmt.Sprintf("AF_XDP over %s, throughput: %d outstanding", w.what, outstanding),
+		what: fmt.Sprintf("AF_XDP%s over %s, throughput: %d outstanding", m.title, w.what, outstanding),
 		want: fmt.Sprintf("≥ %g×", w.rate), limit: w.rate, atLeast: true, unit: "×",
 		missing: "not in the suites at so many outstanding",
 	}
 	delay := rate
-	delay.what = fmt.Sprintf("%s over AF_XDP, median latency: %d outstanding", w.what, outstanding)
+	delay.what = fmt.Sprintf("%s over AF_XDP%s, median latency: %d outstanding", w.what, m.title, outstanding)
 	delay.want, delay.limit = fmt.Sprintf("≥ %g×", w.delay), w.delay
 	var best, quickest *bench.Point
 	for i := range pairs {
 		v := &pairs[i]
-		if v.ours.Config.Outstanding != outstanding {
+		if v.ours.Config.Outstanding != outstanding || v.ours.Config.Multicast != m.value {
 			continue
 		}
 		if best == nil || faster(v.theirs, best) {
@@ -155,6 +157,9 @@ func (w *peerBound) at(outstanding int, pairs []versus, command string) []bound 
 			quickest = v.theirs
 			delay.got, delay.command, delay.where = v.latency, command, "against "+v.theirs.Config.System
 		}
+	}
+	if best == nil && m.optional {
+		return nil
 	}
 	return []bound{rate, delay}
 }

@@ -198,7 +198,7 @@ func (r *runner) microRound(ctx context.Context, p *microPackage, s *bench.Scena
 			continue
 		}
 		have := &s.Micro[at]
-		have.NsPerOp = append(have.NsPerOp, m.NsPerOp...)
+		have.NsPerOp, have.NsEach, have.CPUNsEach = append(have.NsPerOp, m.NsPerOp...), append(have.NsEach, m.NsEach...), append(have.CPUNsEach, m.CPUNsEach...)
 		have.AllocsPerOp, have.BytesPerOp, have.MBPerS = max(have.AllocsPerOp, m.AllocsPerOp), max(have.BytesPerOp, m.BytesPerOp), max(have.MBPerS, m.MBPerS)
 	}
 	return lines.Err()
@@ -222,6 +222,10 @@ func parseBenchmark(name, line, procs string) (m bench.Micro, ok bool) {
 		switch words[i+1] {
 		case "ns/op":
 			m.NsPerOp = []float64{x}
+		case "ns/each":
+			m.NsEach = []float64{x}
+		case "cpu-ns/each":
+			m.CPUNsEach = []float64{x}
 		case "B/op":
 			m.BytesPerOp = x
 		case "allocs/op":

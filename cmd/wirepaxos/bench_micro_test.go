@@ -15,6 +15,8 @@ func TestParseBenchmark(t *testing.T) {
 		"BenchmarkDecode-2   \t 41254\t        49.24 ns/op\t       0 B/op\t       0 allocs/op": {Name: "paxos.Decode", NsPerOp: []float64{49.24}},
 		"BenchmarkRing/burst-32 \t10\t 493.8 ns/op\t 64.80 MB/s\t 7.000 waits/op\t 8 B/op\t 2 allocs/op": {Name: "paxos.Ring/burst-32",
 			NsPerOp: []float64{493.8}, MBPerS: 64.8, BytesPerOp: 8, AllocsPerOp: 2},
+		"BenchmarkAccept/burst=32 \t10\t 1600 ns/op\t 48.5 cpu-ns/each\t 50.0 ns/each\t 0 B/op\t 0 allocs/op": {Name: "paxos.Accept/burst=32",
+			NsPerOp: []float64{1600}, NsEach: []float64{50}, CPUNsEach: []float64{48.5}},
 	} {
 		// A name that ends in a number looks as if that were the number of cores; all of a run have that or none.
 		got, ok := parseBenchmark("paxos", line, "-2")

@@ -224,9 +224,9 @@ func (c *contest) enter(program string, list []listedPeer) error {
 		c.notes = append(c.notes, "wirepaxos keeps its storage in memory, so with --durable it is not in the comparison")
 	case c.lab != nil:
 		c.notes = append(c.notes, fmt.Sprintf("no AF_XDP here: %v", c.lab))
-		c.entrants = append(c.entrants, c.own("udp"))
+		c.entrants = append(c.entrants, c.own("udp", false), c.own("udp", true))
 	default:
-		c.entrants = append(c.entrants, c.own("afxdp"), c.own("udp"))
+		c.entrants = append(c.entrants, c.own("afxdp", false), c.own("afxdp", true), c.own("udp", false))
 	}
 	for _, name := range c.peers {
 		if !slices.ContainsFunc(list, func(p listedPeer) bool { return p.Name == name }) {

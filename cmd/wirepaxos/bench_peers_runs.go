@@ -84,17 +84,22 @@ func (c *contest) tellRun(p *bench.Point, round, outstanding int) {
 }
 
 // own is wirepaxos on a transport.
-func (c *contest) own(transport string) entrant {
-	return entrant{name: transport, series: transportTitles[transport], run: func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
-		return c.runOwn(ctx, transport, outstanding, size)
-	}}
+func (c *contest) own(transport string, multicast bool) entrant {
+	e := entrant{name: transport, series: transportTitles[transport]}
+	if multicast {
+		e.name, e.series = e.name+multicastName, e.series+multicastTitle
+	}
+	e.run = func(ctx context.Context, outstanding, size int) (*bench.Point, error) {
+		clients, each, _ := spreadOver(outstanding)
+		return c.runOwn(ctx, trialConfig{transport: transport, multicast: multicast, clients: clients, outstanding: each, size: size})
+	}
+	return e
 }
 
 // runOwn runs a cluster of ours once, as the other scenarios do.
-func (c *contest) runOwn(ctx context.Context, transport string, outstanding, size int) (*bench.Point, error) {
+func (c *contest) runOwn(ctx context.Context, config trialConfig) (*bench.Point, error) {
 	b := &benchFlags{length: c.duration, warmup: c.warmup, link: "ethernet", idle: "auto"}
-	clients, each, _ := spreadOver(outstanding)
-	p := b.point("", transportTitles[transport], trialConfig{transport: transport, clients: clients, outstanding: each, size: size})
+	p := b.point("", "", config)
 	t, err := b.try(ctx, &p.trial, c.lab == nil)
 	if err != nil {
 		return nil, err

@@ -88,14 +88,14 @@ func remarks(p *bench.Point, rounds int) string {
 
 // verdicts hold our best transport against the best of the others, and against libpaxos, ratio by ratio of the rounds.
 func (c *contest) verdicts(w io.Writer, points []*bench.Point) {
-	own, libpaxos := (*bench.Point)(nil), (*bench.Point)(nil)
-	var others []*bench.Point
+	var libpaxos *bench.Point
+	var own, others []*bench.Point
 	for _, p := range points {
 		switch {
 		case len(p.Runs) == 0:
 		case p.Config.System == "wirepaxos":
-			if own == nil { // AF_XDP comes first where it works
-				own = p
+			if len(own) == 0 || p.Config.Transport == own[0].Config.Transport { // AF_XDP comes first where it works
+				own = append(own, p)
 			}
 		case p.Series == libpaxosTitle:
 			libpaxos = p
@@ -103,16 +103,15 @@ func (c *contest) verdicts(w io.Writer, points []*bench.Point) {
 			others = append(others, p)
 		}
 	}
-	if own == nil {
-		return
-	}
-	if len(others) > 0 {
-		fastest := slices.MaxFunc(others, func(a, b *bench.Point) int { return compare(a.Over(valuesPerS).Median, b.Over(valuesPerS).Median) })
-		quickest := slices.MinFunc(others, func(a, b *bench.Point) int { return compare(a.Over(medianUs).Median, b.Over(medianUs).Median) })
-		verdict(w, own, fastest, quickest, aimThroughput, aimLatency)
-	}
-	if libpaxos != nil {
-		verdict(w, own, libpaxos, libpaxos, aimLibpaxosThroughput, aimLibpaxosLatency)
+	for _, p := range own {
+		if len(others) > 0 {
+			fastest := slices.MaxFunc(others, func(a, b *bench.Point) int { return compare(a.Over(valuesPerS).Median, b.Over(valuesPerS).Median) })
+			quickest := slices.MinFunc(others, func(a, b *bench.Point) int { return compare(a.Over(medianUs).Median, b.Over(medianUs).Median) })
+			verdict(w, p, fastest, quickest, aimThroughput, aimLatency)
+		}
+		if libpaxos != nil {
+			verdict(w, p, libpaxos, libpaxos, aimLibpaxosThroughput, aimLibpaxosLatency)
+		}
 	}
 }
 

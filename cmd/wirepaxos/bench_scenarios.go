@@ -21,6 +21,19 @@ func scenarios() []*scenario {
 // transportTitles are the transports for people.
 var transportTitles = map[string]string{"afxdp": "AF_XDP", "udp": "kernel UDP", "mem": "memory"}
 
+// multicastName and multicastTitle are what the name and the series of a point have behind them where it has multicast.
+const (
+	multicastName  = "-multicast"
+	multicastTitle = ", multicast"
+)
+
+// twice are a point and the same with multicast.
+func (b *benchFlags) twice(name, series string, c trialConfig) []*benchPoint {
+	many := c
+	many.multicast = true
+	return []*benchPoint{b.point(name, series, c), b.point(name+multicastName, series+multicastTitle, many)}
+}
+
 // usualValue is the size of a value in bytes where a scenario is not about sizes, as in the papers.
 const usualValue = 64
 
@@ -30,7 +43,7 @@ func (b *benchFlags) point(name, series string, c trialConfig) *benchPoint {
 	if c.transport == "afxdp" {
 		c.link = b.link
 	}
-	c.acceptors, c.proposers, c.learners = max(c.acceptors, 3), max(c.proposers, 1), max(c.learners, 1)
+	c.acceptors, c.proposers, c.learners = cmp.Or(c.acceptors, 3), cmp.Or(c.proposers, 1), cmp.Or(c.learners, 1)
 	c.batch, c.layout = cmp.Or(c.batch, "instance"), cmp.Or(c.layout, layoutPacked)
 	c.groups, c.clients, c.outstanding, c.size = max(c.groups, 1), max(c.clients, 1), max(c.outstanding, 1), max(c.size, 1)
 	return &benchPoint{name: name, series: series, trial: c}
@@ -41,13 +54,13 @@ func latencyScenario() *scenario {
 		name: "latency", title: "how long one value takes, from the client and back to it, with nothing else under way",
 		short: "How long one value takes with nothing else under way",
 		long: `One client with one outstanding value of 64 bytes, over each transport: in the packed layout (client and proposer on one loop, acceptors and
-learner on another) and with a process for each role. Before each run an echo of frames as long as an Accept of that value, over such ports between two loops,
+learner on another) and with a process for each role; each also with multicast, where what is for several nodes leaves once for each way to them. Before each run an echo of frames as long as an Accept of that value, over such ports between two loops,
 gives the time of a hop; the floor is that of all hops that a value crosses, and the ratio the median latency over it.`,
 		example: "  wirepaxos bench latency\n  wirepaxos bench latency --quick --transport mem,udp --json latency.json",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			for _, layout := range []string{layoutPacked, layoutProcessPerRole} {
 				for _, t := range b.over(allTransports...) {
-					points = append(points, b.point(t+"-"+layout, transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue, floor: true}))
+					points = append(points, b.twice(t+"-"+layout, transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue, floor: true})...)
 				}
 			}
 			return points
@@ -60,13 +73,14 @@ func peakScenario() *scenario {
 		name: "peak", title: "values/s with 4 clients of 512 outstanding values each, by how values are batched",
 		short: "How many values a second, by how they are batched",
 		long: `Four clients with 512 outstanding values of 64 bytes each. Values of a burst share an instance (batch instance), or each has one (frame), or each
-has one and every message a frame of its own (off), as the Kernel Paxos paper has it.`,
+has one and every message a frame of its own (off), as the Kernel Paxos paper has it. Each also with multicast: a message for several nodes then
+is in one frame, not in one for each.`,
 		example: "  wirepaxos bench peak\n  wirepaxos bench peak --points 'afxdp|udp-off'",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			for _, batch := range []string{"instance", "frame", "off"} {
 				for _, t := range b.over(allTransports...) {
 					c := trialConfig{transport: t, batch: batch, clients: 4, outstanding: 512, size: usualValue}
-					points = append(points, b.point(t+"-"+batch, transportTitles[t]+", batch "+batch, c))
+					points = append(points, b.twice(t+"-"+batch, transportTitles[t]+", batch "+batch, c)...)
 				}
 			}
 			return points
@@ -95,7 +109,11 @@ a burst in one instance, and with one message a frame as the paper has it (batch
 						for _, t := range b.over("afxdp", "udp") {
 							name := fmt.Sprintf("%s-%s-%db-c%d", t, batch, size, n)
 							series := fmt.Sprintf("%s, %d B, batch %s", transportTitles[t], size, batch)
-							points = append(points, b.point(name, series, trialConfig{transport: t, batch: batch, clients: n, size: size}))
+							pair := b.twice(name, series, trialConfig{transport: t, batch: batch, clients: n, size: size})
+							if t != "afxdp" || batch != "instance" {
+								pair = pair[:1]
+							}
+							points = append(points, pair...)
 						}
 					}
 				}
@@ -109,7 +127,7 @@ func sizesScenario() *scenario {
 	return &scenario{
 		name: "sizes", title: "values of 1 byte to 64 KiB, 64 of them outstanding", x: "value_size", rounds: 3,
 		short: "Values of 1 byte to 64 KiB",
-		long: `One client with 64 outstanding values of 1, 64, 256, 1000, 1396, 4096, 16384 and 65536 bytes. Up to 1,396 bytes (1,368 over UDP) a value fits a frame of
+		long: `One client with 64 outstanding values of 1, 64, 256, 1000, 1396, 4096, 16384 and 65536 bytes. Up to 1,396 bytes (1,368 over UDP and memory) a value fits a frame of
 Ethernet's 1,500; a larger one goes in fragments. Three runs of each point, unless --rounds says otherwise.`,
 		example: "  wirepaxos bench sizes\n  wirepaxos bench sizes --transport afxdp --points '1396|4096'",
 		points: func(b *benchFlags) (points []*benchPoint) {
@@ -120,7 +138,11 @@ Ethernet's 1,500; a larger one goes in fragments. Three runs of each point, unle
 			for _, size := range sizes {
 				for _, t := range b.over(allTransports...) {
 					c := trialConfig{transport: t, outstanding: 64, size: size}
-					points = append(points, b.point(fmt.Sprintf("%s-%db", t, size), transportTitles[t], c))
+					pair := b.twice(fmt.Sprintf("%s-%db", t, size), transportTitles[t], c)
+					if t != "afxdp" {
+						pair = pair[:1]
+					}
+					points = append(points, pair...)
 				}
 			}
 			return points
@@ -175,9 +197,12 @@ that are sent. Three runs of each point, unless --rounds says otherwise.`,
 						if layout == layoutSharedNIC && t != "afxdp" {
 							continue
 						}
-						p := b.point(fmt.Sprintf("%s-%s-a%d", t, layout, n), transportTitles[t]+", "+layout, trialConfig{transport: t, layout: layout, size: usualValue})
-						p.trial.acceptors = n
-						points = append(points, p)
+						c := trialConfig{transport: t, layout: layout, acceptors: n, size: usualValue}
+						pair := b.twice(fmt.Sprintf("%s-%s-a%d", t, layout, n), transportTitles[t]+", "+layout, c)
+						if layout != layoutPacked && layout != layoutProcessPerRole {
+							pair = pair[:1]
+						}
+						points = append(points, pair...)
 					}
 				}
 			}

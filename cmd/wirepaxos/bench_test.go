@@ -110,7 +110,7 @@ var runLine = regexp.MustCompile(`(?m)^\[ *(\d+)/(\d+) +\d+ s, \d+ s to go\] (\w
 // A scenario makes its runs in turn, tells of each, and leaves a whole suite with files.
 func TestBenchLatencyOverMemory(t *testing.T) {
 	out := t.TempDir()
-	s, stdout := benched(t, append([]string{"latency", "--transport", "mem", "--rounds", "2", "--out", out}, brief...)...)
+	s, stdout := benched(t, append([]string{"latency", "--transport", "mem", "--rounds", "2", "--points", "(packed|role)$", "--out", out}, brief...)...)
 	var order []string
 	for _, m := range runLine.FindAllStringSubmatch(stdout, -1) {
 		order = append(order, strings.Join(m[1:], " "))
@@ -125,7 +125,7 @@ func TestBenchLatencyOverMemory(t *testing.T) {
 		t.Fatalf("scenarios %+v", s.Scenarios)
 	}
 	sc := &s.Scenarios[0]
-	if want := "wirepaxos bench latency --duration 200ms --idle block --rounds 2 --transport mem --warmup 50ms"; sc.Command != want {
+	if want := "wirepaxos bench latency --duration 200ms --idle block --points '(packed|role)$' --rounds 2 --transport mem --warmup 50ms"; sc.Command != want {
 		t.Errorf("the scenario's command is %q, want %q", sc.Command, want)
 	}
 	for i := range sc.Points {
@@ -159,8 +159,8 @@ func TestBenchScenariosOverMemory(t *testing.T) {
 		names            []string
 		holds            func(c *bench.Config, r *bench.Run) bool
 	}{
-		{"peak", "frame|off", []string{"mem-frame", "mem-off"}, func(c *bench.Config, r *bench.Run) bool {
-			return c.Clients == 4 && c.Outstanding == 2048 && c.Batch != "instance"
+		{"peak", "frame$|off-", []string{"mem-frame", "mem-off-multicast"}, func(c *bench.Config, r *bench.Run) bool {
+			return c.Clients == 4 && c.Outstanding == 2048 && (c.Batch == "off") == (c.Multicast == "on")
 		}},
 		{"curve", "-instance-1000b-c(2|64)$", []string{"mem-instance-1000b-c2", "mem-instance-1000b-c64"}, func(c *bench.Config, _ *bench.Run) bool {
 			return c.ValueSize == 1000 && c.Outstanding == c.Clients
@@ -220,7 +220,7 @@ func TestBenchWithoutLab(t *testing.T) {
 	var r *runner
 	var said *strings.Builder
 	for tries := 1; ; tries++ {
-		r, said = testRunner(t, errors.New("no privilege"), list, append([]string{"--rounds", "2", "--points", "packed"}, brief...)...)
+		r, said = testRunner(t, errors.New("no privilege"), list, append([]string{"--rounds", "2", "--points", "packed$"}, brief...)...)
 		err := r.all(context.Background(), list)
 		if err == nil {
 			break

@@ -29,15 +29,22 @@ type trialConfig struct {
 	groups                               int     // clusters of this kind, side by side
 	clients, outstanding, size           int     // of each group; outstanding of each client
 	rate                                 float64 // values/s that are due in each group, in an open loop; 0: a closed one
-	floor                                bool    // measure an echo first
-	stages                               int     // one value in so many is followed; 0: none
+	multicast                            bool
+	floor                                bool // measure an echo first
+	stages                               int  // one value in so many is followed; 0: none
 }
+
+// multicastOn is what reports call multicast; without it they are silent.
+const multicastOn = "on"
 
 // words are the flags of the demo that make the cluster and the load of one group.
 func (c *trialConfig) words(duration, warmup time.Duration) []string {
 	w := []string{"--transport", c.transport, "--duration", duration.String(), "--warmup", warmup.String(), "--progress=false"}
 	if c.rate > 0 {
 		w = append(w, "--rate", strconv.FormatFloat(c.rate, 'f', 3, 64))
+	}
+	if c.multicast {
+		w = append(w, "--multicast")
 	}
 	if c.floor {
 		w = append(w, "--floor")
@@ -78,6 +85,9 @@ func (c *trialConfig) config() bench.Config {
 		System: "wirepaxos", Transport: c.transport, Link: c.link, Layout: c.layout, Batch: c.batch, Idle: c.idle, Storage: "memory",
 		Acceptors: c.acceptors, Proposers: c.proposers, Learners: c.learners, Groups: max(c.groups, 1), ValueSize: c.size,
 		Clients: clients * max(c.groups, 1), Outstanding: clients * outstanding * max(c.groups, 1),
+	}
+	if c.multicast {
+		config.Multicast = multicastOn
 	}
 	if c.rate > 0 {
 		config.RatePerS, config.Arrivals, config.Outstanding = c.rate*float64(max(c.groups, 1)), bench.ArrivalsPoisson, 0

@@ -207,6 +207,7 @@ func (x *memCell) finish(ctx context.Context) (*trial, error) {
 	}
 	c := x.config
 	c.Link, c.Layout, c.Batch, c.Idle = t.Config.Link, t.Config.Layout, t.Config.Batch, t.Config.Idle
+	c.Multicast = t.Config.Multicast
 	c.Acceptors, c.Proposers, c.Learners, c.ValueSize = t.Config.Acceptors, t.Config.Proposers, t.Config.Learners, t.Config.ValueSize
 	t.Config = c
 	return t, nil

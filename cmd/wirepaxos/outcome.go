@@ -41,6 +41,9 @@ func (o *outcome) report() (*bench.Report, error) {
 		Transport: string(o.file.Transport), Link: string(o.file.LinkLayer()), Layout: o.layout, Batch: string(o.file.Batch),
 		Acceptors: len(o.file.Acceptors()), Proposers: len(o.file.Proposers()), DropRate: o.drop, DupRate: o.dup, Machine: bench.ReadMachine(),
 	}
+	if o.file.Multicast {
+		r.Multicast = multicastOn
+	}
 	r.Costs, r.Stages = o.costs, o.stages
 	r.StealPercent = bench.StealSince(o.cpu)
 	r.TakeClients(&merged)
