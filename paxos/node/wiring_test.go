@@ -1,6 +1,7 @@
 package node
 
 import (
+	"strings"
 	"testing"
 
 	"wirepaxos/paxos/cluster"
@@ -52,5 +53,31 @@ func TestGroupMAC(t *testing.T) {
 	const want = "03:57:50:3a:38:79"
 	if got := groupMAC(&cluster.File{Cluster: 0x9f3c000000000001, Group: 1}); got.String() != want {
 		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// Where nobody leads, people are told that multicast may be why, if it may.
+func TestGroupTrouble(t *testing.T) {
+	f := cluster.New()
+	f.Transport, f.Link, f.Multicast = cluster.TransportAFXDP, cluster.LinkEthernet, true
+	waits := ProposerStatus{ID: 4, SinceS: 2 * f.Timing.LeaderTimeout.Seconds()}
+	if told := groupTrouble(f, []ProposerStatus{{ID: 3, Leader: 3, SinceS: 1e6}, waits}); len(told) != 1 || !strings.Contains(told[0], "proposer 4 finds no leader") ||
+		!strings.Contains(told[0], "03:57:50:") || !strings.Contains(told[0], "multicast = false") {
+		t.Errorf("told is %q", told)
+	}
+	stopped, early := waits, waits
+	stopped.Stopped, early.SinceS = true, f.Timing.LeaderTimeout.Seconds()/2
+	if told := groupTrouble(f, []ProposerStatus{stopped, early}); len(told) != 0 {
+		t.Errorf("told is %q", told)
+	}
+	for _, change := range []func(){
+		func() { f.Multicast = false }, func() { f.Link = cluster.LinkUDP4 }, func() { f.Transport = cluster.TransportUDP }, func() { f.Transport = cluster.TransportMem },
+	} {
+		was := *f
+		change()
+		if told := groupTrouble(f, []ProposerStatus{waits}); len(told) != 0 {
+			t.Errorf("multicast %t, %s, %s: told is %q", f.Multicast, f.Transport, f.Link, told)
+		}
+		*f = was
 	}
 }
