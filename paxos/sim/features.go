@@ -1,6 +1,9 @@
 package sim
 
-import "wirepaxos/paxos"
+import (
+	"wirepaxos/dataplane/simwire"
+	"wirepaxos/paxos"
+)
 
 // features count what a run came to, beside its faults: which parts of the protocol it used.
 type features struct{ counts [numFeatures]uint64 }
@@ -27,6 +30,8 @@ const (
 	featHandoversRefused
 	featHandoversDone
 	featHandoversFailed
+	featToGroup
+	featToMachine
 	numFeatures
 )
 
@@ -50,6 +55,8 @@ var featureNames = [numFeatures]string{
 	featHandoversRefused: "handovers refused",
 	featHandoversDone:    "handovers done",
 	featHandoversFailed:  "handovers failed",
+	featToGroup:          "frames to a group",
+	featToMachine:        "frames for several nodes of a machine",
 }
 
 func (f *features) add(k feature, n uint64) { f.counts[k] += n }
@@ -96,6 +103,25 @@ func (f *features) delivered(d *paxos.Delivery, mtu int) {
 	} else if len(d.Data) > paxos.MaxValue(mtu) {
 		f.count(featLarge)
 	}
+}
+
+// frame hears the network, and counts what leaves once for several nodes. A frame to a group goes to all of its members, so also to the machine of the
+// first node that it names: there it is counted.
+func (w *world) frame(e simwire.TapEvent) {
+	if e.Kind != simwire.Sent {
+		return
+	}
+	h, _, drop := paxos.ParseFrame(e.Data, paxos.Cluster(w.plan.file.Cluster), paxos.Group(w.plan.file.Group))
+	if drop != paxos.DropNone || h.Also == 0 || w.home[h.Destination] != e.To {
+		return
+	}
+	for nodes := h.Nodes(); nodes != 0; nodes &= nodes - 1 {
+		if w.home[nodes.Least()] != e.To {
+			w.features.count(featToGroup)
+			return
+		}
+	}
+	w.features.count(featToMachine)
 }
 
 // list are those that happened.

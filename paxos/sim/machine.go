@@ -70,24 +70,14 @@ func (m *machine) has(role cluster.Roles) bool {
 // start makes a process as cmd does, from what the disk holds. A start that fails leaves the machine down.
 func (m *machine) start() bool {
 	w := m.w
-	peers := make([]simwire.Address, 0, len(w.machines)-1)
-	ways := map[string]node.Way{}
-	for _, other := range w.machines {
-		if other != m {
-			ways[other.endpoint.Key] = node.Way{Peer: dataplane.Peer(len(peers))}
-			peers = append(peers, simwire.Address(other.index))
-		}
-	}
-	port, err := w.net.Open(m.name, peers)
-	if err != nil {
-		panic(err) // it is down, so its port is closed
-	}
+	port, ways, many := m.open()
 	m.grants = m.grants[:0]
 	c := node.Config{
-		File: w.plan.file, Nodes: m.ids, Ports: []dataplane.Port{port}, Ways: ways, MTU: w.plan.file.MTU, Now: m.clock.local(w.now),
+		File: w.plan.file, Nodes: m.ids, Ports: []dataplane.Port{port}, Ways: ways, Many: many, MTU: w.plan.file.MTU, Now: m.clock.local(w.now),
 		Draw: func() uint64 { return max(1, m.random.next()) }, State: m.state, Rounds: m, Sizes: w.plan.sizes, Patience: w.plan.patience,
 		Deliver: m.deliver, Notice: m.notice, Warn: func(string, ...any) {}, Observe: m.observe,
 	}
+	var err error
 	if m.has(cluster.Client) {
 		c.Client, err = m.clientSpec()
 	}
@@ -110,6 +100,33 @@ func (m *machine) start() bool {
 	m.busyUntil = 0
 	m.wake(w.now)
 	return true
+}
+
+// open opens the port of a process, and says how it reaches the others: each alone and, where there are groups, all that listen to one at once.
+func (m *machine) open() (port *simwire.Port, ways map[string]node.Way, many map[int]dataplane.Peer) {
+	w := m.w
+	var peers, group []simwire.Address
+	ways = map[string]node.Way{}
+	for _, other := range w.machines {
+		if other == m {
+			continue
+		}
+		listens := w.plan.groups && (other.has(cluster.Acceptor) || other.has(cluster.Learner))
+		ways[other.endpoint.Key] = node.Way{Peer: dataplane.Peer(len(peers)), Many: listens}
+		peers = append(peers, simwire.Address(other.index))
+		if listens {
+			group = append(group, simwire.Address(other.index))
+		}
+	}
+	var groups [][]simwire.Address
+	if len(group) > 0 {
+		groups, many = [][]simwire.Address{group}, map[int]dataplane.Peer{0: dataplane.Peer(len(peers))}
+	}
+	port, err := w.net.Open(m.name, peers, groups...)
+	if err != nil {
+		panic(err) // it is down, so its port is closed
+	}
+	return port, ways, many
 }
 
 // introduce tells the checkers who runs here now.

@@ -15,7 +15,8 @@ type world struct {
 	profile  *Profile
 	net      *simwire.Net
 	machines []*machine
-	at       []*machine // by address
+	at       []*machine                      // by address
+	home     [paxos.MaxNodes]simwire.Address // of each node
 	events   events
 	suite    *check.Suite
 	trace    trace
@@ -57,7 +58,13 @@ func newWorld(cfg *Config) *world {
 		m := newMachine(w, i, e, &random, cfg.Profile.skewed)
 		m.habits = p.habits[i]
 		w.machines = append(w.machines, m)
-		w.net.Address(m.name)
+		at := w.net.Address(m.name)
+		for _, id := range m.ids {
+			w.home[id] = at
+		}
+	}
+	if p.file.Multicast {
+		w.net.Tap(w.frame)
 	}
 	w.at = w.machines // addresses are given in the order of machines
 	w.faults = newFaults(w, cfg.Seed)
