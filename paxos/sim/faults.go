@@ -216,8 +216,8 @@ func (f *faults) crash() {
 func (f *faults) depart() {
 	var gone *machine
 	for _, m := range f.w.machines {
-		if m.up() && m.has(cluster.Proposer) && !m.has(cluster.Learner) && !m.has(cluster.Client) && f.proposerElsewhere(m) && f.mayCrash(m) &&
-			(gone == nil || m.leads()) {
+		if m.up() && m.has(cluster.Proposer) && !m.has(cluster.Learner) && !m.has(cluster.Client) && f.proposerElsewhere(m) && !f.doorOfOthers(m) &&
+			f.mayCrash(m) && (gone == nil || m.leads()) {
 			gone = m
 		}
 	}
@@ -231,6 +231,11 @@ func (f *faults) depart() {
 // proposerElsewhere tells whether not all proposers are on this machine.
 func (f *faults) proposerElsewhere(m *machine) bool {
 	return slices.ContainsFunc(f.w.machines, func(o *machine) bool { return o != m && o.has(cluster.Proposer) })
+}
+
+// doorOfOthers tells whether frames for other machines come in at this one.
+func (f *faults) doorOfOthers(m *machine) bool {
+	return slices.ContainsFunc(f.w.machines, func(o *machine) bool { return o != m && o.door == m.index })
 }
 
 // fell notes what the cluster loses with a machine, and ends its process.

@@ -31,7 +31,8 @@ const (
 	featHandoversDone
 	featHandoversFailed
 	featToGroup
-	featToMachine
+	featToHost
+	featPassed
 	numFeatures
 )
 
@@ -56,7 +57,8 @@ var featureNames = [numFeatures]string{
 	featHandoversDone:    "handovers done",
 	featHandoversFailed:  "handovers failed",
 	featToGroup:          "frames to a group",
-	featToMachine:        "frames for several nodes of a machine",
+	featToHost:           "frames for several nodes of a host",
+	featPassed:           "frames passed on",
 }
 
 func (f *features) add(k feature, n uint64) { f.counts[k] += n }
@@ -105,23 +107,25 @@ func (f *features) delivered(d *paxos.Delivery, mtu int) {
 	}
 }
 
-// frame hears the network, and counts what leaves once for several nodes. A frame to a group goes to all of its members, so also to the machine of the
-// first node that it names: there it is counted.
+// frame hears the network, and counts what leaves once for several nodes. A frame to a group goes to all of its members, so also to the door of the first
+// node that it names: there it is counted.
 func (w *world) frame(e simwire.TapEvent) {
 	if e.Kind != simwire.Sent {
 		return
 	}
 	h, _, drop := paxos.ParseFrame(e.Data, paxos.Cluster(w.plan.file.Cluster), paxos.Group(w.plan.file.Group))
-	if drop != paxos.DropNone || h.Also == 0 || w.home[h.Destination] != e.To {
+	door := func(id paxos.NodeID) int { return w.machines[w.home[id]].door }
+	first := door(h.Destination)
+	if drop != paxos.DropNone || h.Also == 0 || first != int(e.To) {
 		return
 	}
 	for nodes := h.Nodes(); nodes != 0; nodes &= nodes - 1 {
-		if w.home[nodes.Least()] != e.To {
+		if door(nodes.Least()) != first {
 			w.features.count(featToGroup)
 			return
 		}
 	}
-	w.features.count(featToMachine)
+	w.features.count(featToHost)
 }
 
 // list are those that happened.

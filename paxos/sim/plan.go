@@ -21,7 +21,8 @@ type plan struct {
 	turnNs   int64 // what a turn of a loop costs
 	workNs   int64 // and each frame or message in it
 	patience int64 // of the nodes
-	groups   bool  // ports have a peer that stands for all machines with acceptors or learners; else multicast is for the nodes of one machine only
+	groups   bool  // ports have a peer that stands for all machines with acceptors or learners
+	shared   bool  // some machines are behind the NIC of another (world.share)
 
 	sessions, outstanding int
 	paceNs                int64 // between two values of a client; 0: as fast as they are answered
@@ -203,11 +204,11 @@ func (c *plan) place(n counts, l layout) {
 	}
 }
 
-// drawMulticast draws whether there is multicast, and what helps it: groups, and machines with several nodes that get the same.
+// drawMulticast draws whether there is multicast, and what it can make use of: groups, and machines or hosts with several nodes that get the same.
 func (c *plan) drawMulticast(r *random) {
-	multicast, groups, crowded := r.percent(50), r.percent(60), r.percent(40)
-	c.file.Multicast, c.groups = multicast, multicast && groups
-	if multicast && crowded {
+	multicast, groups, dense := r.percent(50), r.percent(60), r.below(3)
+	c.file.Multicast, c.groups, c.shared = multicast, multicast && groups, multicast && dense == 1
+	if multicast && dense == 2 {
 		c.join(firstAcceptor+1, firstAcceptor)
 		c.join(firstLearner+1, firstLearner)
 	}
@@ -248,7 +249,7 @@ func (c *plan) load() {
 
 func (c *plan) steady() {
 	c.file.Nodes, c.file.MTU, c.file.Batch, c.file.Window, c.file.ValueBytes = nil, 1472, cluster.BatchInstance, 4096, 1<<20
-	c.file.Multicast, c.groups = false, false
+	c.file.Multicast, c.groups, c.shared = false, false, false
 	c.place(counts{acceptors: 3, proposers: 2, learners: 2, clients: 1}, apart)
 	c.file.Timing = cluster.Timing{
 		Heartbeat: time.Millisecond, Retry: 10 * time.Millisecond, Lease: 2 * time.Second, LeaderTimeout: 100 * time.Millisecond, SlowAfter: time.Second,
@@ -264,11 +265,14 @@ func (c *plan) String() string {
 	f, t := c.file, c.file.Timing
 	machines := len(f.Endpoints())
 	multicast := "no multicast"
-	switch {
-	case c.groups:
+	if f.Multicast {
 		multicast = "multicast"
-	case f.Multicast:
-		multicast = "multicast to the nodes of one machine only"
+		if !c.groups {
+			multicast += " without groups"
+		}
+		if c.shared {
+			multicast += ", some machines behind the NIC of another"
+		}
 	}
 	return fmt.Sprintf("%d acceptors, %d proposers, %d learners, %d clients on %d machines; batch %s, mtu %d, window %d, queues %d; "+
 		"heartbeat %v, retry %v, leader timeout %v, lease %v; %d sessions of %d outstanding, values up to %d bytes; room for %d sessions, idle after %d instances; slow learners: %s, after %v; %s",
