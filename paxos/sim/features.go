@@ -107,25 +107,39 @@ func (f *features) delivered(d *paxos.Delivery, mtu int) {
 	}
 }
 
-// frame hears the network, and counts what leaves once for several nodes. A frame to a group goes to all of its members, so also to the door of the first
-// node that it names: there it is counted.
+// frame hears the network. It counts what leaves once for several nodes: a frame to a group goes to all of its members, so also to the door of the first node
+// that it names, and is counted there. And it wants frames to be sound when they leave, and one within a host to be for nodes of that machine alone:
+// else it would be passed back, and on, for ever.
 func (w *world) frame(e simwire.TapEvent) {
 	if e.Kind != simwire.Sent {
 		return
 	}
 	h, _, drop := paxos.ParseFrame(e.Data, paxos.Cluster(w.plan.file.Cluster), paxos.Group(w.plan.file.Group))
-	door := func(id paxos.NodeID) int { return w.machines[w.home[id]].door }
-	first := door(h.Destination)
-	if drop != paxos.DropNone || h.Also == 0 || first != int(e.To) {
+	if drop != paxos.DropNone {
+		w.suite.Fail("frame", "%s sends %s what nobody takes: %v", w.net.Name(e.From), w.net.Name(e.To), drop)
 		return
 	}
+	door := w.machines[e.To].door
+	within := w.machines[e.From].door == door
+	far, elsewhere := 0, 0
 	for nodes := h.Nodes(); nodes != 0; nodes &= nodes - 1 {
-		if door(nodes.Least()) != first {
-			w.features.count(featToGroup)
-			return
+		home := w.home[nodes.Least()]
+		if home != e.To {
+			elsewhere++
+		}
+		if w.machines[home].door != door {
+			far++
 		}
 	}
-	w.features.count(featToHost)
+	switch {
+	case within && elsewhere > 0:
+		w.suite.Fail("passed on", "%s sends %s, on its own host, a frame that is also for %d nodes elsewhere", w.net.Name(e.From), w.net.Name(e.To), elsewhere)
+	case h.Also == 0 || w.machines[w.home[h.Destination]].door != door:
+	case far > 0:
+		w.features.count(featToGroup)
+	default:
+		w.features.count(featToHost)
+	}
 }
 
 // list are those that happened.
