@@ -50,6 +50,13 @@ const (
 	netdevXDPFeatures = 3
 )
 
+// genericHeader is a generic netlink message's: command, version, and two bytes that the family wants to be 0. The library's own type has room for
+// two and sends four.
+type genericHeader [nl.SizeofGenlmsg]byte
+
+func (h genericHeader) Len() int          { return len(h) }
+func (h genericHeader) Serialize() []byte { return h[:] }
+
 // xdpFeatures asks the netdev family what XDP the driver can do. Kernels before 6.3 do not have it.
 func xdpFeatures(index int) (uint64, error) {
 	family, err := netlink.GenlFamilyGet(netdevFamily)
@@ -57,7 +64,7 @@ func xdpFeatures(index int) (uint64, error) {
 		return 0, fmt.Errorf("netlink family %s: %w", netdevFamily, err)
 	}
 	request := nl.NewNetlinkRequest(int(family.ID), 0)
-	request.AddData(&nl.Genlmsg{Command: netdevDevGet, Version: 1})
+	request.AddData(genericHeader{netdevDevGet, 1})
 	request.AddData(nl.NewRtAttr(netdevIfindex, nl.Uint32Attr(uint32(index))))
 	messages, err := request.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil {
