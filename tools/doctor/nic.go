@@ -15,6 +15,10 @@ const nativeMTU = 3498
 
 // nic looks at one queue of an interface, without binding it.
 func (e *exam) nic(n NIC) {
+	if n.Interface == "" {
+		e.red(n.Name, "it has no interface", "interface = \"eth1\" in the cluster file, or --interface")
+		return
+	}
 	s, err := e.from.Look(n.Interface)
 	switch {
 	case errors.Is(err, afxdp.ErrNoInterface):
