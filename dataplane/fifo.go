@@ -41,7 +41,8 @@ const (
 	fifoPriority = 1
 	// fifoBoundNs is how long a loop may keep its core, unless configured. The kernel's share comes once a second.
 	fifoBoundNs = 3_000_000_000
-	// fifoNotes is how many notes of the lookout fit into the bound.
+	// noteNs is between two notes of the lookout, or a twentieth of the bound if that is less.
+	noteNs    = 20_000_000
 	fifoNotes = 20
 )
 
@@ -101,7 +102,7 @@ func (f *fifo) look(core int, ready chan<- error) {
 	if err != nil {
 		return
 	}
-	pause := unix.NsecToTimespec(max(f.boundNs/fifoNotes, 1_000_000))
+	pause := unix.NsecToTimespec(max(min(f.boundNs/fifoNotes, noteNs), 1_000_000))
 	for {
 		select {
 		case <-f.stop:

@@ -51,14 +51,21 @@ func Look(name string) (*Sight, error) {
 	if s.Program.ID, s.Program.Native, err = n.attachedProgram(); err != nil || s.Program.ID == 0 {
 		return s, err
 	}
-	prog, err := ebpf.NewProgramFromID(ebpf.ProgramID(s.Program.ID))
+	s.Program.Name = nameOfProgram(s.Program.ID)
+	s.Program.Ours = s.Program.Name == programName
+	return s, nil
+}
+
+// nameOfProgram is "" for who may not ask: that a program is there is known without.
+func nameOfProgram(id uint32) string {
+	prog, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
 	if err != nil {
-		return s, nil //nolint:nilerr // who may not open it still knows that it is there
+		return ""
 	}
 	defer prog.Close()
-	if info, err := prog.Info(); err == nil {
-		s.Program.Name = info.Name
-		s.Program.Ours = info.Name == programName
+	info, err := prog.Info()
+	if err != nil {
+		return ""
 	}
-	return s, nil
+	return info.Name
 }

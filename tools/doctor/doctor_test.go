@@ -92,6 +92,11 @@ var findings = []finding{
 		n.Loops[0].Spins, n.DMALatency = false, true
 		write(cpu2+"/cpuidle/state2/disable", "0\n")(m, n)
 	}, "core 2 C-states", Green, "held", ""},
+	{"a deep sleep state, held off by another", func(m *machine, n *Need) {
+		n.Loops[0].Spins = false
+		write(cpu2+"/cpuidle/state2/disable", "0\n")(m, n)
+		write("/dev/cpu_dma_latency", "\x05\x00\x00\x00")(m, n)
+	}, "core 2 C-states", Green, "at 5 µs", ""},
 	{"a governor that saves power", write(cpu2+"/cpufreq/scaling_governor", "powersave\n"), "core 2 frequency", Yellow, "powersave", "echo performance >"},
 	{"an interrupt of a device", write("/proc/irq/24/effective_affinity_list", "2\n"), "core 2 interrupts", Yellow, "24", "echo 0-1,3-7 > /proc/irq/$i/"},
 	{"no core for the rest", write("/sys/devices/system/cpu/online", "2-3\n"), "other cores", Yellow, "none", "leave one core"},

@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,11 +26,14 @@ func (e *exam) sleepStates(what string, l Loop) {
 			name, _ = e.read(dir + "/name")
 		}
 	}
+	held, isHeld := e.heldLatency()
 	switch {
 	case deepest < 0:
 		e.green(what, "none that the kernel knows of: the host decides, if there is one")
 	case deepest <= wakeLimitUs:
 		e.green(what, fmt.Sprintf("down to %s, which takes %d µs to wake from", name, deepest))
+	case isHeld && held <= wakeLimitUs:
+		e.green(what, fmt.Sprintf("down to %s, but a process holds /dev/cpu_dma_latency at %d µs", name, held))
 	case e.need.DMALatency:
 		e.green(what, fmt.Sprintf("down to %s, but /dev/cpu_dma_latency is to be held", name))
 	case l.Spins:
@@ -35,6 +41,20 @@ func (e *exam) sleepStates(what string, l Loop) {
 	default:
 		e.yellow(what, fmt.Sprintf("down to %s, which takes %d µs to wake from", name, deepest), fmt.Sprintf("run with --dma-latency, or: echo 1 > %s/disable", at))
 	}
+}
+
+// heldLatency is how long cores may take to wake, in µs, by all processes that say so (Documentation/power/pm_qos_interface.rst).
+func (e *exam) heldLatency() (micros int32, there bool) {
+	f, err := os.Open(filepath.Join(e.from.Root, dataplane.DMALatencyPath))
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	var word [4]byte
+	if _, err := io.ReadFull(f, word[:]); err != nil {
+		return 0, false
+	}
+	return int32(binary.NativeEndian.Uint32(word[:])), true
 }
 
 // governor is the core's frequency (Documentation/admin-guide/pm/cpufreq.rst).
