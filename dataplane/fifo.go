@@ -97,12 +97,12 @@ func startFIFO(cfg *LoopConfig) (*fifo, error) {
 func (f *fifo) look(core int, ready chan<- error) {
 	defer f.lookout.Done()
 	runtime.LockOSThread() // for good: the thread ends with the goroutine, for it is narrowed to the core
+	pause := unix.NsecToTimespec(max(min(f.boundNs/fifoNotes, noteNs), 1_000_000))
 	_, err := pinThread(core)
 	ready <- err
 	if err != nil {
 		return
 	}
-	pause := unix.NsecToTimespec(max(min(f.boundNs/fifoNotes, noteNs), 1_000_000))
 	for {
 		select {
 		case <-f.stop:

@@ -72,6 +72,33 @@ type idleTask struct{}
 func (idleTask) Cycle(int64) int { return 0 }
 func (idleTask) Deadline() int64 { return 1<<63 - 1 }
 
+// A loop whose lookout notes too seldom gives back, by itself, between two cycles.
+func TestLoopGivesFIFOBack(t *testing.T) {
+	var a asked
+	loop, err := NewLoop(LoopConfig{Name: "greedy", Core: spareCore(t), Idle: IdleYield, FIFO: true, FIFOBoundNs: 60e9, policy: a.policy}, idleTask{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- loop.Run() }()
+	if err := loop.Inspect(func() { loop.fifo.boundNs = noteNs / 4 }); err != nil { // several millisecond ticks, and less than a note takes
+		t.Fatal(err)
+	}
+	var stats LoopStats
+	for bound := time.Now().Add(20 * time.Second); stats.FIFOGivenBack == 0 && time.Now().Before(bound); time.Sleep(10 * time.Millisecond) {
+		if stats, err = loop.Stats(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loop.Stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if stats.FIFO || stats.FIFOGivenBack != 1 || !reflect.DeepEqual(a.calls, []bool{true, false}) {
+		t.Errorf("held %v, given back %d times, asked %v", stats.FIFO, stats.FIFOGivenBack, a.calls)
+	}
+}
+
 // The watch with a clock of the test's own.
 func TestFIFOWatch(t *testing.T) {
 	const bound = 1000

@@ -175,6 +175,9 @@ func (l *Loop) cycle() {
 			last = Now() // what was slept is no gap
 			l.breathed = last
 		}
+		if l.fifo != nil && now-l.fifo.watched >= breatheNs { // not in breathe: a sched_yield counts as a breath, and lets nobody in under SCHED_FIFO
+			l.fifo.watch(now)
+		}
 		if now-l.breathed >= breatheNs {
 			l.breathe(now)
 		}
@@ -202,9 +205,6 @@ func (l *Loop) Turn(now int64) (work int) {
 // for other goroutines, the loop stays unpinned and shares.
 func (l *Loop) breathe(now int64) {
 	l.breathed = now
-	if l.fifo != nil {
-		l.fifo.watch(now)
-	}
 	if l.cfg.Preemptible {
 		return
 	}
