@@ -34,7 +34,8 @@ evenly than it could, red does not start or does not work. Below a line stands t
 
 With a cluster file the page is about what its nodes need: the cores that their loops name, the queues that they bind, MTU, mode, and the
 privileges of their transport. --id names the nodes; without it they are those whose MAC or IP this machine has. With --interface it
-is about that interface; with neither about the machine as such.
+is about that interface; with neither about the machine as such. --lock-memory, --dma-latency and --fifo are what a role would be started with:
+the page then has lines about what they need.
 
 Exit status: 0 nothing is red; 1 something is; 2 it could not look. --strict makes yellow red. A role with --strict refuses to start where this page has a
 line about it that is not green.`,

@@ -82,11 +82,17 @@ func (o *nodeFlags) heed(f *cluster.File, ids []uint16) error {
 	if !o.strict {
 		return nil
 	}
-	e, err := f.EndpointOf(ids[0])
-	if err != nil {
-		return err
+	var ends []cluster.Endpoint
+	for _, id := range ids {
+		e, err := f.EndpointOf(id)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(ends, func(other cluster.Endpoint) bool { return other.Key == e.Key }) {
+			ends = append(ends, e)
+		}
 	}
-	page := doctor.Examine(needOf(f, []cluster.Endpoint{e}, &o.hold), doctor.Here())
+	page := doctor.Examine(needOf(f, ends, &o.hold), doctor.Here())
 	if bad := page.Count(doctor.Red) + page.Count(doctor.Yellow); bad > 0 {
 		words := make([]string, len(ids))
 		for i, id := range ids {
