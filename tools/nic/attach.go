@@ -1,0 +1,102 @@
+package nic
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"wirepaxos/dataplane/afxdp"
+)
+
+// Attach pins our XDP program and its maps for an interface: they stay while no role runs, and roles that open a port there use them.
+func Attach(o Options, name string) error {
+	link, err := Guard(name, o.Force)
+	if err != nil {
+		return err
+	}
+	index := link.Attrs().Index
+	on, err := afxdp.ProgramOn(index)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if on != nil && !on.Ours {
+		return fmt.Errorf("%s has the XDP program %q (id %d), which is not ours and stays: stop what attached it, or run `ip link set dev %s xdp off` "+
+			"if nothing runs", name, on.Name, on.ID, name)
+	}
+	folder := o.pins(index)
+	if on == nil {
+		o.Say("%s: attach our XDP program", name)
+	} else {
+		o.Say("%s: keep our XDP program (id %d), which is attached", name, on.ID)
+	}
+	o.Say("%s: pin it and its maps in %s", name, folder)
+	if o.DryRun {
+		return nil
+	}
+	return o.locked(func() error {
+		return o.machineMounts(func() error {
+			if err := o.mountPins(); err != nil {
+				return err
+			}
+			away, err := afxdp.Pin(name, folder)
+			if err != nil {
+				_ = o.sweepPins(o.Say) // the first error is the one to tell
+				return err
+			}
+			if away > 0 {
+				o.Say("%s: attaching reset its link, for %v", name, away.Round(time.Millisecond))
+			}
+			return nil
+		})
+	})
+}
+
+// Detach takes the pins of an interface away. Where no role runs the program goes with them, else with the last role.
+func Detach(o Options, name string) error {
+	link, err := Guard(name, o.Force)
+	if err != nil {
+		return err
+	}
+	index := link.Attrs().Index
+	folder := o.pins(index)
+	detach := func() error {
+		if _, err := os.Stat(filepath.Clean(folder)); err != nil {
+			o.Say("%s: nothing is pinned", name)
+			if o.DryRun {
+				return nil
+			}
+			return o.sweepPins(o.Say)
+		}
+		o.Say("%s: remove the pins in %s", name, folder)
+		if o.DryRun {
+			return nil
+		}
+		if err := afxdp.Unpin(folder); err != nil {
+			return err
+		}
+		if err := o.sweepPins(o.Say); err != nil {
+			return err
+		}
+		return o.sayWhatStays(name, index)
+	}
+	return o.locked(func() error { return o.machineMounts(detach) })
+}
+
+// sayWhatStays tells of a program that outlives its pins. The kernel takes one away that nobody holds a moment after the last pin has gone.
+func (o *Options) sayWhatStays(name string, index int) error {
+	const bound, pause = 500 * time.Millisecond, 5 * time.Millisecond
+	for start := time.Now(); ; time.Sleep(pause) {
+		on, err := afxdp.ProgramOn(index)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if on == nil {
+			return nil
+		}
+		if time.Since(start) > bound {
+			o.Say("%s: program %q (id %d) stays attached while processes have ports there", name, on.Name, on.ID)
+			return nil
+		}
+	}
+}
