@@ -27,12 +27,12 @@ type Holder struct {
 
 // holders tells who holds which queues of an interface. The kernel's sock_diag for AF_XDP (CONFIG_XDP_SOCKETS_DIAG) knows it exactly. Where that is
 // missing, the netdev family knows which queues are held, and /proc which processes of this network namespace have such sockets at all.
-func holders(index int) ([]Holder, error) {
+func holders(index, queues int) ([]Holder, error) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err == nil || errors.Is(err, netlink.ErrDumpInterrupted) {
 		return exactHolders(index, sockets), nil
 	}
-	held, err := askHeldQueues(index)
+	held, err := askHeldQueues(index, queues)
 	if err != nil {
 		return nil, err
 	}

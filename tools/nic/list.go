@@ -130,7 +130,7 @@ func look(l netlink.Link, p Places) Interface {
 	if program != nil {
 		i.Program = &Program{ID: program.ID, Name: program.Name, Ours: program.Ours, Native: program.Native}
 	}
-	held, err := holders(a.Index)
+	held, err := holders(a.Index, a.NumRxQueues)
 	note(err)
 	i.Holders = append(i.Holders, held...)
 	isPinned := func() error {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -28,8 +29,8 @@ const (
 	queueNAPI    = 4
 	queueXSK     = 7
 
-	napiIfindex = 1
-	napiIRQ     = 3
+	napiID  = 2
+	napiIRQ = 3
 
 	queueTypeRx = 0
 )
@@ -52,35 +53,40 @@ type genlHeader [4]byte
 func (genlHeader) Len() int            { return nl.SizeofGenlmsg }
 func (h genlHeader) Serialize() []byte { return h[:] }
 
-// netdevAsk sends one request of the family and gives the attributes of each answer.
-func netdevAsk(command uint8, flags int, attribute uint16, index int) ([]map[uint16][]byte, error) {
+// attribute is a number that a request names.
+type attribute struct {
+	kind  uint16
+	value int
+}
+
+// netdevAsk sends one request of the family and gives the attributes of the answer. Dumps are not used: those of this family do not mark their
+// messages as parts of one (NLM_F_MULTI), and the reader ends with the first.
+func netdevAsk(command uint8, about ...attribute) (map[uint16][]byte, error) {
 	family, err := netlink.GenlFamilyGet(netdevFamily)
 	if err != nil {
 		return nil, errNoNetdev
 	}
-	r := nl.NewNetlinkRequest(int(family.ID), flags)
+	r := nl.NewNetlinkRequest(int(family.ID), 0)
 	r.AddData(genlHeader{command, 1})
-	r.AddData(nl.NewRtAttr(int(attribute), nl.Uint32Attr(uint32(index))))
+	for _, a := range about {
+		r.AddData(nl.NewRtAttr(int(a.kind), nl.Uint32Attr(uint32(a.value))))
+	}
 	answers, err := r.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("netdev netlink, command %d: %w", command, err)
 	}
-	var all []map[uint16][]byte
-	for _, a := range answers {
-		if len(a) < nl.SizeofGenlmsg {
-			continue
-		}
-		attributes, err := nl.ParseRouteAttr(a[nl.SizeofGenlmsg:])
-		if err != nil {
-			return nil, fmt.Errorf("netdev netlink, command %d: %w", command, err)
-		}
-		one := map[uint16][]byte{}
-		for _, x := range attributes {
-			one[x.Attr.Type&nl.NLA_TYPE_MASK] = x.Value
-		}
-		all = append(all, one)
+	one := map[uint16][]byte{}
+	if len(answers) == 0 || len(answers[0]) < nl.SizeofGenlmsg {
+		return one, nil
 	}
-	return all, nil
+	attributes, err := nl.ParseRouteAttr(answers[0][nl.SizeofGenlmsg:])
+	if err != nil {
+		return nil, fmt.Errorf("netdev netlink, command %d: %w", command, err)
+	}
+	for _, x := range attributes {
+		one[x.Attr.Type&nl.NLA_TYPE_MASK] = x.Value
+	}
+	return one, nil
 }
 
 // number reads an attribute of 4 or 8 bytes; the kernel writes them in the machine's order.
@@ -96,39 +102,48 @@ func number(b []byte) uint64 {
 
 // askXDP reads what the driver says of itself.
 func askXDP(index int) (features uint64, segments uint32, err error) {
-	all, err := netdevAsk(netdevDevGet, 0, devIfindex, index)
-	if err != nil || len(all) == 0 {
-		return 0, 0, err
-	}
-	return number(all[0][devXDPFeatures]), uint32(number(all[0][devZCMaxSegs])), nil
+	a, err := netdevAsk(netdevDevGet, attribute{devIfindex, index})
+	return number(a[devXDPFeatures]), uint32(number(a[devZCMaxSegs])), err
 }
 
-// askHeldQueues reads which receive queues have an AF_XDP socket, of whatever process. Kernels before 6.15
-// do not tell: then none is.
-func askHeldQueues(index int) (held []int, err error) {
-	all, err := netdevAsk(netdevQueueGet, unix.NLM_F_DUMP, queueIfindex, index)
-	if err != nil {
-		return nil, err
-	}
-	for _, q := range all {
-		if _, ok := q[queueXSK]; ok && number(q[queueType]) == queueTypeRx {
-			held = append(held, int(number(q[queueID])))
+func askQueue(index, queue int) (map[uint16][]byte, error) {
+	return netdevAsk(netdevQueueGet, attribute{queueIfindex, index}, attribute{queueType, queueTypeRx}, attribute{queueID, queue})
+}
+
+// askHeldQueues reads which of the first receive queues have an AF_XDP socket, of whatever process. Kernels before 6.15 do not tell: then none has. An
+// interface that is down has no queues.
+func askHeldQueues(index, queues int) (held []int, err error) {
+	for q := range queues {
+		a, err := askQueue(index, q)
+		switch {
+		case errors.Is(err, errNoNetdev):
+			return nil, err
+		case err != nil:
+			return held, nil
+		}
+		if _, ok := a[queueXSK]; ok {
+			held = append(held, q)
 		}
 	}
 	return held, nil
 }
 
-// askInterrupts reads the interrupts of the NAPI instances of an interface; drivers tell of them since 6.8, if they do.
-func askInterrupts(index int) ([]int, error) {
-	all, err := netdevAsk(netdevNAPIGet, unix.NLM_F_DUMP, napiIfindex, index)
-	if err != nil {
-		return nil, err
-	}
-	var numbers []int
-	for _, n := range all {
-		if irq, ok := n[napiIRQ]; ok {
+// askInterrupts reads the interrupts that wake the first queues of an interface; drivers tell of them since 6.8, if they do.
+func askInterrupts(index, queues int) (numbers []int) {
+	for q := range queues {
+		a, err := askQueue(index, q)
+		if err != nil {
+			break
+		}
+		napi, ok := a[queueNAPI]
+		if !ok {
+			continue
+		}
+		n, err := netdevAsk(netdevNAPIGet, attribute{napiID, int(number(napi))})
+		if irq, ok := n[napiIRQ]; ok && err == nil {
 			numbers = append(numbers, int(number(irq)))
 		}
 	}
-	return numbers, nil
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
 }

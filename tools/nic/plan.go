@@ -31,7 +31,7 @@ func begin(o Options, name string) (*work, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := openKernel(name, link.Attrs().Index)
+	k, err := openKernel(link.Attrs())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,17 +23,18 @@ type driver interface {
 
 // kernel is the driver behind the kernel's interfaces.
 type kernel struct {
-	name  string
-	index int
+	name   string
+	index  int
+	queues int // receive queues, at most
 	*sysfs
 }
 
-func openKernel(name string, index int) (*kernel, error) {
-	s, err := openSysfs(name, index)
+func openKernel(a *netlink.LinkAttrs) (*kernel, error) {
+	s, err := openSysfs(a.Name, a.Index)
 	if err != nil {
 		return nil, err
 	}
-	return &kernel{name: name, index: index, sysfs: s}, nil
+	return &kernel{name: a.Name, index: a.Index, queues: a.NumRxQueues, sysfs: s}, nil
 }
 
 func (k *kernel) request(b []byte) error { return ethtoolRequest(k.name, b) }
@@ -41,11 +43,7 @@ func (k *kernel) interrupts() []int {
 	if all := k.sysfs.interrupts(); len(all) > 0 {
 		return all
 	}
-	all, err := askInterrupts(k.index)
-	if err != nil {
-		return nil // an older kernel: then nobody knows
-	}
-	return all
+	return askInterrupts(k.index, k.queues)
 }
 
 func affinityFile(irq int) string { return fmt.Sprintf("/proc/irq/%d/smp_affinity_list", irq) }
