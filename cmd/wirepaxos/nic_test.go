@@ -190,7 +190,10 @@ func TestTCPBesideARole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	in(server, func() (err error) { listener, err = net.Listen("tcp4", net.JoinHostPort(h.IP.String(), "2222")); return })
+	in(server, func() (err error) {
+		listener, err = net.Listen("tcp4", net.JoinHostPort(h.IP.String(), "2222"))
+		return err
+	})
 	defer listener.Close()
 	go func() { // echoes one connection, until it is closed
 		c, err := listener.Accept()
@@ -200,7 +203,10 @@ func TestTCPBesideARole(t *testing.T) {
 		}
 	}()
 	var c net.Conn
-	in(client, func() (err error) { c, err = net.DialTimeout("tcp4", listener.Addr().String(), testBound); return })
+	in(client, func() (err error) {
+		c, err = net.DialTimeout("tcp4", listener.Addr().String(), testBound)
+		return err
+	})
 	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(testBound)); err != nil {
 		t.Fatal(err)

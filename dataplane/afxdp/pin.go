@@ -121,7 +121,7 @@ func (s *steering) pin(n *nic, folder string) error {
 func (s *steering) isPinnedIn(folder string) (bool, error) {
 	kept, err := link.LoadPinnedLink(filepath.Join(folder, pinLink), nil)
 	if err != nil {
-		return false, nil //nolint:nilerr // no pin, or none that can be used: Pin makes it anew and tells what is wrong then
+		return false, nil // no pin, or none that can be used: Pin makes it anew, and tells what is wrong then
 	}
 	defer kept.Close()
 	was, err := kept.Info()

@@ -66,7 +66,7 @@ func (i *Interface) describeProgram() string {
 func (h *Holder) describe() string {
 	var names []string
 	for _, p := range h.Processes {
-		names = append(names, fmt.Sprintf("%s (pid %d)", p.Command, p.PID))
+		names = append(names, p.String())
 	}
 	switch {
 	case len(names) == 0:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Process is one that has AF_XDP sockets.
@@ -36,16 +37,35 @@ func holders(index, queues int) ([]Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(held) == 0 {
+	if len(held) == 0 && tellsQueues() {
 		return nil, nil
 	}
 	candidates := socketProcesses(nil)
+	if len(held) == 0 && len(candidates) > 0 {
+		return nil, fmt.Errorf("who holds which queue: this kernel does not tell (6.15 does, or CONFIG_XDP_SOCKETS_DIAG); %s and maybe others have AF_XDP sockets",
+			candidates[0])
+	}
 	var all []Holder
 	for _, q := range held {
 		all = append(all, Holder{Queue: q, Processes: candidates, Candidate: true})
 	}
 	return all, nil
 }
+
+// tellsQueues tells that the kernel is one that tells of a queue whether it has an AF_XDP socket.
+func tellsQueues() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 6 || major == 6 && minor >= 15
+}
+
+func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", p.Command, p.PID) }
 
 // exactHolders joins the kernel's list of sockets with the descriptors of processes.
 func exactHolders(index int, sockets []*netlink.XDPDiagInfoResp) []Holder {

@@ -115,11 +115,11 @@ func askQueue(index, queue int) (map[uint16][]byte, error) {
 func askHeldQueues(index, queues int) (held []int, err error) {
 	for q := range queues {
 		a, err := askQueue(index, q)
-		switch {
-		case errors.Is(err, errNoNetdev):
+		if errors.Is(err, errNoNetdev) {
 			return nil, err
-		case err != nil:
-			return held, nil
+		}
+		if err != nil {
+			break
 		}
 		if _, ok := a[queueXSK]; ok {
 			held = append(held, q)
