@@ -3,16 +3,13 @@ package afxdp
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,35 +55,31 @@ func ProgramOn(index int) (*Program, error) {
 }
 
 // Pin makes our program stay on the interface while no process has a port there: it joins it, or attaches it, and pins link, program and maps in
-// folder, which lies in a bpffs. Ports that open later find the program on the interface, as without pins. Pinning again changes nothing. Where
-// attaching resets the NIC's link, Pin waits until it is back, and says for how long it was away. What it leaves on failure is nothing.
-func Pin(name, folder string) (away time.Duration, err error) {
+// folder, which lies in a bpffs. Ports that open later find the program on the interface, as without pins. Pinning again changes nothing. On
+// failure it leaves nothing.
+func Pin(name, folder string) error {
 	n, fail := lookNIC(name, 0)
 	if fail != nil {
 		fail.Interface = name
-		return 0, fail
+		return fail
 	}
-	running := isRunning(n.index)
 	s, fail := openSteering(n)
 	if fail != nil {
 		fail.Interface = name
-		return 0, fail
+		return fail
 	}
 	defer s.closeDescriptors()
-	if running {
-		away = waitRunning(n.index)
-	}
 	same, err := s.isPinnedIn(folder)
 	if err != nil || same {
-		return away, err
+		return err
 	}
 	if err = removePins(folder); err == nil {
 		err = s.pin(n, folder)
 	}
 	if err != nil {
-		return away, errors.Join(fmt.Errorf("afxdp: %s: %w", name, err), removePins(folder))
+		return errors.Join(fmt.Errorf("afxdp: %s: %w", name, err), removePins(folder))
 	}
-	return away, nil
+	return nil
 }
 
 // pin makes the pins, the link's last: it is what tells a whole folder.
@@ -177,25 +170,6 @@ func removePins(folder string) error {
 		return fmt.Errorf("remove the folder of pins: %w", err)
 	}
 	return nil
-}
-
-func isRunning(index int) bool {
-	l, err := netlink.LinkByIndex(index)
-	return err == nil && l.Attrs().RawFlags&unix.IFF_RUNNING != 0 && l.Attrs().Flags&net.FlagUp != 0
-}
-
-// waitRunning waits for a link that was up before the program came; some drivers reset it then. It gives up after half a minute: a cable that was
-// pulled at the same moment is not ours to wait for.
-func waitRunning(index int) time.Duration {
-	const bound, pause = 30 * time.Second, 10 * time.Millisecond
-	start := time.Now()
-	if isRunning(index) {
-		return 0
-	}
-	for !isRunning(index) && time.Since(start) < bound {
-		time.Sleep(pause)
-	}
-	return time.Since(start)
 }
 
 // sweepKeys removes keys that no queue has. A pinned table lives long, and keys stay when their socket goes.

@@ -34,8 +34,7 @@ func TestPinnedProgramStays(t *testing.T) {
 	folder := newPinFolder(t)
 	ca, cb := ends(LinkEthernet)
 	b := [2]*Port{openPort(t, onQueue(cb, 0)), openPort(t, onQueue(cb, 1))}
-	_, err := Pin(nameA, folder)
-	must(t, err)
+	must(t, Pin(nameA, folder))
 	id := attached(t, nameA)
 	if id == 0 {
 		t.Fatal("nothing is attached")
@@ -60,8 +59,7 @@ func TestPinnedProgramStays(t *testing.T) {
 			t.Fatalf("program %d is attached, was %d", got, id)
 		}
 	}
-	_, err = Pin(nameA, folder) // once more changes nothing
-	must(t, err)
+	must(t, Pin(nameA, folder)) // once more changes nothing
 	last := start(t, child{Config: ca})
 	if got := last.says(t); got != "open copy" {
 		t.Fatal(got)
@@ -82,8 +80,7 @@ func TestPinnedProgramStays(t *testing.T) {
 func TestUnpinDetaches(t *testing.T) {
 	newNet(t, 1)
 	folder := newPinFolder(t)
-	_, err := Pin(nameA, folder)
-	must(t, err)
+	must(t, Pin(nameA, folder))
 	must(t, Unpin(folder))
 	eventually(t, "detaching", func() bool { return attached(t, nameA) == 0 })
 }
@@ -93,8 +90,7 @@ func TestNoStaleRedirect(t *testing.T) {
 	newNet(t, 1)
 	giveAddress(t, nameA, ipA)
 	folder := newPinFolder(t)
-	_, err := Pin(nameA, folder)
-	must(t, err)
+	must(t, Pin(nameA, folder))
 	ca, _ := ends(LinkUDP4)
 	role := start(t, child{Config: ca})
 	if got := role.says(t); got != "open copy" {
@@ -129,15 +125,13 @@ func TestNoStaleRedirect(t *testing.T) {
 func TestStalePins(t *testing.T) {
 	newNet(t, 1)
 	folder := newPinFolder(t)
-	_, err := Pin(nameA, folder)
-	must(t, err)
+	must(t, Pin(nameA, folder))
 	must(t, os.Remove(filepath.Join(folder, pinLink)))
 	eventually(t, "detaching", func() bool { return attached(t, nameA) == 0 })
 	if index, stale := PinnedIn(folder); index != 0 || !stale {
 		t.Fatalf("half a folder: interface %d, stale %v", index, stale)
 	}
-	_, err = Pin(nameA, folder)
-	must(t, err)
+	must(t, Pin(nameA, folder))
 	must(t, netlink.LinkDel(byName(t, nameA)))
 	if index, stale := PinnedIn(folder); index != 0 || !stale {
 		t.Fatalf("interface %d is gone, stale %v", index, stale)
@@ -157,7 +151,7 @@ func TestPinRefuses(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	id := attached(t, nameA)
-	if _, err := Pin(nameA, folder); kind(t, err) != ErrForeign {
+	if err := Pin(nameA, folder); kind(t, err) != ErrForeign {
 		t.Fatal(err)
 	}
 	if got := attached(t, nameA); got != id {
@@ -171,7 +165,7 @@ func TestPinRefuses(t *testing.T) {
 	// A file system that is no bpffs keeps no pins.
 	must(t, l.Close())
 	plain := filepath.Join(t.TempDir(), "pins")
-	if _, err := Pin(nameA, plain); err == nil {
+	if err := Pin(nameA, plain); err == nil {
 		t.Fatal("pinned outside a bpffs")
 	}
 	if _, err := os.Stat(plain); !os.IsNotExist(err) {
@@ -184,8 +178,7 @@ func TestPinRefuses(t *testing.T) {
 func TestOldKeysGiveWay(t *testing.T) {
 	newNet(t, 1)
 	folder := newPinFolder(t)
-	_, err := Pin(nameA, folder)
-	must(t, err)
+	must(t, Pin(nameA, folder))
 	keys, err := ebpf.LoadPinnedMap(filepath.Join(folder, mapKeys), nil)
 	must(t, err)
 	defer keys.Close()

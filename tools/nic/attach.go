@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"wirepaxos/dataplane/afxdp"
 )
 
@@ -39,17 +42,47 @@ func Attach(o Options, name string) error {
 			if err := o.mountPins(); err != nil {
 				return err
 			}
-			away, err := afxdp.Pin(name, folder)
-			if err != nil {
+			running := isRunning(link)
+			if err := afxdp.Pin(name, folder); err != nil {
 				_ = o.sweepPins(o.Say) // the first error is the one to tell
 				return err
 			}
-			if away > 0 {
-				o.Say("%s: attaching reset its link, for %v", name, away.Round(time.Millisecond))
+			if running {
+				return o.waitLink(link)
 			}
 			return nil
 		})
 	})
+}
+
+func isRunning(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_RUNNING != 0 }
+
+// waitLink waits for a link that was there before the program came: some drivers reset it then, for seconds.
+func (o *Options) waitLink(l netlink.Link) error {
+	const bound, pause, progress = 60 * time.Second, 10 * time.Millisecond, time.Second
+	name := l.Attrs().Name
+	start, reset := time.Now(), false
+	for told := start; ; time.Sleep(pause) {
+		now, err := netlink.LinkByIndex(l.Attrs().Index)
+		if err != nil {
+			return fmt.Errorf("%s went away while its link was waited for: %w", name, err)
+		}
+		away := time.Since(start)
+		switch {
+		case isRunning(now) && !reset:
+			return nil
+		case isRunning(now):
+			o.Say("%s: attaching reset its link; it is back after %v", name, away.Round(time.Millisecond))
+			return nil
+		case away > bound:
+			return fmt.Errorf("%s: %w: the program is attached and pinned, and its link is not back after %v: look at the cable and at `ip link show dev %s`",
+				name, ErrPartly, bound, name)
+		case time.Since(told) > progress:
+			told = time.Now()
+			o.Say("%s: attaching reset its link; waiting for it, %v so far", name, away.Round(time.Second))
+		}
+		reset = true
+	}
 }
 
 // Detach takes the pins of an interface away. Where no role runs the program goes with them, else with the last role.
@@ -91,7 +124,7 @@ func (o *Options) sayWhatStays(name string, index int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if on == nil {
+		if on == nil || !on.Ours {
 			return nil
 		}
 		if time.Since(start) > bound {

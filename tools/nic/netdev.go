@@ -118,10 +118,7 @@ func askHeldQueues(index, queues int) (held []int, err error) {
 		if errors.Is(err, errNoNetdev) {
 			return nil, err
 		}
-		if err != nil {
-			break
-		}
-		if _, ok := a[queueXSK]; ok {
+		if _, ok := a[queueXSK]; ok { // none where the queue is not there, or not now
 			held = append(held, q)
 		}
 	}

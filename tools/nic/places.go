@@ -46,12 +46,12 @@ func networkNamespace() uint64 {
 
 // locked runs fn while no other process changes an interface through the same state folder.
 func (p Places) locked(fn func() error) error {
-	if err := os.MkdirAll(p.State, 0o700); err != nil {
-		return fmt.Errorf("make the folder of state: %w", err)
+	if err := os.MkdirAll(p.State, 0o755); err != nil { // everybody may see what was changed
+		return fmt.Errorf("make the folder of old settings: %w: run as root", err)
 	}
 	f, err := os.OpenFile(filepath.Join(p.State, "lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return fmt.Errorf("open the lock: %w", err)
+		return fmt.Errorf("lock the folder of old settings: %w: run as root", err)
 	}
 	defer f.Close() // and with it the lock
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {

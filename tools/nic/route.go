@@ -36,10 +36,15 @@ func defaultCarriers() (map[int]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the interfaces: %w", err)
 	}
-	for range links { // as deep as they can be stacked
+	addAllLower(carriers, links)
+	return carriers, nil
+}
+
+// addAllLower adds all that lies below, as deep as interfaces can be stacked.
+func addAllLower(carriers map[int]bool, links []netlink.Link) {
+	for range links {
 		addLower(carriers, links)
 	}
-	return carriers, nil
 }
 
 // addLower adds what lies one layer below.
