@@ -249,8 +249,8 @@ func TestAttachRefusesStranger(t *testing.T) {
 
 // A default route goes also over what lies below the interface that it names, however deep; not over the other end of a veth.
 func TestLowerLayers(t *testing.T) {
-	at := func(index, master, parent int) netlink.LinkAttrs {
-		return netlink.LinkAttrs{Index: index, MasterIndex: master, ParentIndex: parent}
+	at := func(index, above, parent int) netlink.LinkAttrs {
+		return netlink.LinkAttrs{Index: index, MasterIndex: above, ParentIndex: parent}
 	}
 	links := []netlink.Link{
 		&netlink.Device{LinkAttrs: at(2, 4, 0)}, // a port of the bond

@@ -27,14 +27,14 @@ func openSysfs(name string, index int) (*sysfs, error) {
 	}
 	fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("/sys shows another network namespace, and mounting one of this fails: %w", err)
+		return nil, fmt.Errorf("/sys shows another network namespace, and mounting one of this fails: %w: run as root", err)
 	}
 	defer unix.Close(fs)
 	if err := unix.FsconfigCreate(fs); err != nil {
-		return nil, fmt.Errorf("/sys shows another network namespace, and mounting one of this fails: %w", err)
+		return nil, fmt.Errorf("/sys shows another network namespace, and mounting one of this fails: %w: run as root", err)
 	}
 	if s.mount, err = unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("/sys shows another network namespace, and mounting one of this fails: %w", err)
+		return nil, fmt.Errorf("/sys shows another network namespace, and mounting one of this fails: %w: run as root", err)
 	}
 	s.folder = fmt.Sprintf("/proc/self/fd/%d/class/net/%s", s.mount, name)
 	if !s.is(index) {
