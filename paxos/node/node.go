@@ -45,10 +45,11 @@ type Node struct {
 
 // route is the way to a node.
 type route struct {
-	lane *lane // nil: on this loop, or nobody
-	peer dataplane.Peer
-	many dataplane.Peer // reaches it and others at once; NoPeer: there is none
-	pass bool           // it is on this host: frames for it that come in here are passed on
+	lane    *lane // nil: on this loop, or nobody
+	peer    dataplane.Peer
+	many    dataplane.Peer // reaches it and others at once; NoPeer: there is none
+	pass    bool           // it is on this host: frames for it that come in here are passed on
+	process int            // the same for all nodes of its process
 }
 
 // Counters count what happened at the border between frames and messages.
@@ -64,7 +65,7 @@ type Counters struct {
 	NoFrame      uint64                 // messages dropped because the port had no frame left
 	TxDropped    uint64                 // frames dropped because the port's ring stayed full
 	NoRoute      uint64                 // messages to nobody
-	TooLong      uint64                 // messages that fit no frame
+	TooLong      uint64                 // messages, or frames to be passed on, that fit no frame
 	NoticesLost  uint64                 // events that nobody read in time
 }
 

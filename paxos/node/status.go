@@ -20,6 +20,7 @@ type Status struct {
 	Incarnation uint64              `json:"incarnation"`
 	Transport   string              `json:"transport"`
 	Batch       string              `json:"batch"`
+	Multicast   bool                `json:"multicast"` // it sends what is for several nodes once; it takes that in any case
 	MTU         int                 `json:"mtu"`
 	Idle        string              `json:"idle"`
 	Core        int                 `json:"core"` // -1: not pinned
@@ -122,8 +123,8 @@ func (p *Process) Status() (*Status, error) {
 	f := p.spec.File
 	s := &Status{
 		PID: os.Getpid(), UptimeS: time.Since(p.started).Seconds(), Cluster: fmt.Sprintf("0x%016x", f.Cluster), Group: f.Group,
-		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), MTU: p.node.mtu,
-		Idle: p.idle.String(), Core: p.endpoint.Core,
+		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), Multicast: f.Multicast,
+		MTU: p.node.mtu, Idle: p.idle.String(), Core: p.endpoint.Core,
 	}
 	stats, err := p.stats()
 	if err != nil {
@@ -192,6 +193,7 @@ func (p *Process) read(s *Status) {
 	}
 	s.Trouble = append(s.Trouble, portTrouble(s.Ports)...)
 	s.Trouble = append(s.Trouble, borderTrouble(&s.Border)...)
+	s.Trouble = append(s.Trouble, groupTrouble(p.spec.File, s.Proposers)...)
 	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
 		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
 			"gave it to another machine", s.Core, gap/1e6))
