@@ -40,7 +40,6 @@ func putWord(b []byte, i int, value uint32) { binary.NativeEndian.PutUint32(b[4*
 
 // Layout of struct ethtool_rxnfc, in bytes. Behind rule_cnt come as many rule_locs as it says.
 const (
-	rxnfcFlow    = 4   // flow_type
 	rxnfcData    = 8   // data
 	rxnfcSpec    = 16  // fs
 	rxnfcCount   = 184 // rule_cnt
@@ -59,8 +58,7 @@ const (
 	flowEther = 0x12 // ETHER_FLOW: struct ethhdr
 	flowExtra = 0x80000000
 
-	locationSpecial = 0x80000000 // in data of countRules: the driver takes places of its own choice
-	locationMask    = 0x0fffffff // RX_CLS_FLOW... the rest of data is a number
+	locationSpecial = 0x80000000 // RX_CLS_LOC_SPECIAL, beside the size of the table: the driver also chooses places itself
 )
 
 // Rule is which packets go to which queue.
@@ -164,7 +162,7 @@ func rulePlaces(d driver) (size uint32, taken []uint32, err error) {
 	for i := range n {
 		taken = append(taken, binary.NativeEndian.Uint32(b[rxnfcRules+4*i:]))
 	}
-	return uint32(binary.NativeEndian.Uint64(b[rxnfcData:]) & locationMask), taken, nil
+	return uint32(binary.NativeEndian.Uint64(b[rxnfcData:]) &^ locationSpecial), taken, nil
 }
 
 // freePlace is the last place in the table that nobody has: what others put in themselves starts at its beginning or asks the driver.

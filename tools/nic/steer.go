@@ -60,21 +60,20 @@ func (w *work) steer(r *Rule, how string) error {
 	return w.applyAll(plan, r)
 }
 
-// applyAll makes a plan of which nothing may be missing: half of it steers nothing.
+// applyAll makes a plan whose last change is what steers. Turning filters on, before it, may be refused by a driver that has them on for ever.
 func (w *work) applyAll(plan []change, r *Rule) error {
 	if err := w.apply(plan); err != nil {
 		return err
 	}
-	if w.DryRun {
+	if w.DryRun || len(plan) == 0 {
 		return nil
 	}
-	for _, c := range plan {
-		is, err := c.get(w.driver)
-		if _, isRule := c.setting.(ruleSetting); err != nil || is == "" || !isRule && is != c.new {
-			return fmt.Errorf("%s: %w: %s does not go there, the driver refused %s; `wirepaxos nic restore %s` goes back", w.name(), ErrPartly, r, c.name(), w.name())
-		}
+	c := plan[len(plan)-1]
+	is, err := c.get(w.driver)
+	if _, isRule := c.setting.(ruleSetting); err != nil || is == "" || !isRule && is != c.new {
+		return fmt.Errorf("%s: %w: %s does not go there, the driver refused %s; `wirepaxos nic restore %s` goes back", w.name(), ErrPartly, r, c.name(), w.name())
 	}
-	return w.result()
+	return nil
 }
 
 // checkQueue refuses a queue that is not there: some drivers take such a rule, and drop the packets.

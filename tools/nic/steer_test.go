@@ -132,6 +132,21 @@ func TestSteerRefusedByDriver(t *testing.T) {
 	}
 }
 
+// A driver whose filters are on for ever, and that says they are off, steers all the same.
+func TestSteerWithFixedFilters(t *testing.T) {
+	f := &fake{rules: map[uint32][]byte{}, size: 16, fixed: flagNTuple}
+	w := newTrial(t, f)
+	must(t, w.steer(&Rule{EtherType: 0x88B5}, SteerAuto))
+	w.tells(t, "ntuple is skipped")
+	if len(f.rules) != 1 {
+		t.Fatalf("rules %v", f.rules)
+	}
+	must(t, w.restore())
+	if len(f.rules) != 0 {
+		t.Fatalf("rules %v", f.rules)
+	}
+}
+
 // A driver that tells nonsense is not believed.
 func TestNonsenseOfDriver(t *testing.T) {
 	f := &fake{rules: map[uint32][]byte{}, size: 0}
