@@ -4,7 +4,7 @@
 // sockets (steering.go, program.go), opens and binds a socket (socket.go), maps its rings (unsafe.go) and puts the socket
 // into the program's map. Where it listens to multicast addresses (listen.go), a second socket, which receives nothing, keeps
 // the NIC letting them in. Close goes the same way back. When the last process that holds the program's link ends, in
-// whatever way, the kernel detaches the program. A port that could not be opened leaves nothing behind; its Error says what
+// whatever way, the kernel detaches the program, unless it is pinned (pin.go). A port that could not be opened leaves nothing behind; its Error says what
 // to do.
 //
 // The life of a frame. The UMEM is cut into cells of CellSize bytes. A cell is always in one of these places:
