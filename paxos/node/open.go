@@ -55,10 +55,16 @@ func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
 			}
 		}
 		w.mtu = min(w.mtu, port.MTU())
-		w.ways[e.Key] = Way{Port: len(w.ports), Pass: true}
+		w.ways[e.Key] = Way{Port: len(w.ports), Pass: behindOne(local, e)}
 		w.ports = append(w.ports, port)
 	}
 	return w, checkMTU(s.File, w.mtu)
+}
+
+// behindOne tells whether frames for one of two endpoints of a host may come in at the other: behind one MAC the NIC chooses the queue. With a NIC of its own an
+// endpoint gets its own, and what it got from the group's address too, so nothing is passed on to it.
+func behindOne(a, b cluster.Endpoint) bool {
+	return a.MAC == b.MAC || a.MAC.IsZero() || b.MAC.IsZero()
 }
 
 // checkMTU refuses what the protocol cannot run on.

@@ -38,6 +38,19 @@ func TestWhoListens(t *testing.T) {
 	}
 }
 
+// Frames are passed on within a host only to processes behind the same NIC, as far as that is known.
+func TestWhoIsPassedOnTo(t *testing.T) {
+	one, two := cluster.MAC{2, 0, 0, 0, 0, 1}, cluster.MAC{2, 0, 0, 0, 0, 2}
+	for _, c := range []struct {
+		a, b cluster.MAC
+		want bool
+	}{{one, one, true}, {one, two, false}, {one, cluster.MAC{}, true}, {cluster.MAC{}, two, true}, {cluster.MAC{}, cluster.MAC{}, true}} {
+		if got := behindOne(cluster.Endpoint{MAC: c.a}, cluster.Endpoint{MAC: c.b}); got != c.want {
+			t.Errorf("%v and %v: %t", c.a, c.b, got)
+		}
+	}
+}
+
 // The group's address is of multicast, locally administered, another for each cluster and group, and the one that PROTOCOL.md shows.
 func TestGroupMAC(t *testing.T) {
 	seen := map[string]bool{}
