@@ -176,7 +176,7 @@ func (n *Node) post(s *seat, m *paxos.Message) {
 func (n *Node) deliver(m *paxos.Message, nodes paxos.NodeSet, to roleSet) bool {
 	taken := false
 	for _, s := range n.seats {
-		if !nodes.Has(s.node) || !to.has(s.kind) {
+		if nodes&s.nodes == 0 || to&s.roles == 0 {
 			continue
 		}
 		taken = true
