@@ -1,10 +1,13 @@
 package bench
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -186,11 +189,34 @@ func (p *Point) Over(figure func(*Run) float64) Spread {
 // WriteJSON writes the suite to a file: whole, or not at all.
 func (s *Suite) WriteJSON(path string) error { return WriteJSON(path, s) }
 
-// ReadSuite reads a suite from a file.
-func ReadSuite(path string) (*Suite, error) {
-	text, err := os.ReadFile(path)
+// ReadText reads a file, and unpacks it where its name ends in .gz.
+func ReadText(path string) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		unpacked, err := gzip.NewReader(f)
+		if err != nil {
+			return nil, fmt.Errorf("bench: %s is not packed by gzip: %w", path, err)
+		}
+		defer unpacked.Close()
+		r = unpacked
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", path, err)
+	}
+	return text, nil
+}
+
+// ReadSuite reads a suite from a file, which may be packed by gzip.
+func ReadSuite(path string) (*Suite, error) {
+	text, err := ReadText(path)
+	if err != nil {
+		return nil, err
 	}
 	s := &Suite{}
 	if err := json.Unmarshal(text, s); err != nil {

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bytes"
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -43,6 +45,39 @@ func TestSuiteThroughFile(t *testing.T) {
 	}
 	if got := back.Scenarios[0].Points[0].Over(func(r *Run) float64 { return r.ValuesPerS }); got.Median != 2 {
 		t.Errorf("median %v, want 2", got.Median)
+	}
+}
+
+// A suite that was packed is read as it was; one that only seems so is refused.
+func TestPackedSuite(t *testing.T) {
+	dir := t.TempDir()
+	plain, packed := filepath.Join(dir, "suite.json"), filepath.Join(dir, "suite.json.gz")
+	if err := (&Suite{Schema: SuiteSchema, Command: "wirepaxos bench all"}).WriteJSON(plain); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(text); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		text []byte
+		want string // of the error
+	}{"packed": {b.Bytes(), ""}, "plain": {text, "not packed by gzip"}, "cut off": {b.Bytes()[:b.Len()-9], "unexpected EOF"}} {
+		if err := os.WriteFile(packed, c.text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := ReadSuite(packed)
+		switch {
+		case c.want == "" && (err != nil || s.Command != "wirepaxos bench all"):
+			t.Errorf("%s: %+v, %v", what, s, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", what, err, c.want)
+		}
 	}
 }
 

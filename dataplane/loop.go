@@ -35,6 +35,12 @@ type LoopConfig struct {
 	// 10 ms for some tens of microseconds. Without it a task that waits ends the process ("schedule: holding locks",
 	// "stopTheWorld: holding locks").
 	Preemptible bool
+
+	// FIFO runs the loop's thread under SCHED_FIFO; it needs a core, CAP_SYS_NICE, and another core for the rest. A loop that keeps everything
+	// else off its core for FIFOBoundNs (0: 3 s) gives it back and goes on without (LoopStats.FIFOGivenBack).
+	FIFO        bool
+	FIFOBoundNs int64
+	policy      func(realTime bool) error // sets it; nil: for the calling thread. Tests count what it is asked.
 }
 
 // Loop runs one task on one thread. Make it with NewLoop, give a goroutine to Run, end it with Stop.
@@ -59,6 +65,7 @@ type Loop struct {
 	crowded  int64   // when the kernel last gave the core to another thread for long
 	stats    LoopStats
 	atStart  outsideCounts
+	fifo     *fifo // nil without FIFO
 }
 
 // breatheNs is how often a spinning loop lets Go's runtime in: a stop-the-world waits no longer than this for a loop.
@@ -81,6 +88,9 @@ func NewLoop(cfg LoopConfig, task Task) (*Loop, error) {
 		return nil, fmt.Errorf("loop %s: the longest nap is %d ns: it cannot be negative", cfg.Name, cfg.MaxNapNs)
 	}
 	if err := checkCore(cfg.Core); err != nil {
+		return nil, fmt.Errorf("loop %s: %w", cfg.Name, err)
+	}
+	if err := checkFIFO(&cfg, coresAtStart.Allowed, realTimeShare); err != nil {
 		return nil, fmt.Errorf("loop %s: %w", cfg.Name, err)
 	}
 	return &Loop{cfg: cfg, task: task, requests: make(chan *inspection, 1), ended: make(chan struct{}), wakeFD: -1}, nil
@@ -123,16 +133,28 @@ func (l *Loop) enter() (leave func(), err error) {
 	l.idle = newIdler(&l.cfg, wakeFD)
 	restoreSlack := narrowTimerSlack()
 	holdProc()
-	l.atStart = readOutsideCounts()
-	l.pin()
-	return func() {
-		l.unpin()
-		l.stats = l.readStats()
+	undo := func() {
 		releaseProc()
 		restoreSlack()
 		l.setWake(-1)
 		_ = unix.Close(wakeFD)
 		restoreCores()
+	}
+	if l.cfg.FIFO {
+		if l.fifo, err = startFIFO(&l.cfg); err != nil {
+			undo()
+			return nil, err
+		}
+	}
+	l.atStart = readOutsideCounts()
+	l.pin()
+	return func() {
+		l.unpin()
+		l.stats = l.readStats()
+		if l.fifo != nil {
+			l.fifo.end()
+		}
+		undo()
 	}, nil
 }
 
@@ -152,6 +174,9 @@ func (l *Loop) cycle() {
 		} else if l.idle.rest(now, l.task) {
 			last = Now() // what was slept is no gap
 			l.breathed = last
+		}
+		if l.fifo != nil && now-l.fifo.watched >= breatheNs { // not in breathe: a sched_yield counts as a breath, and lets nobody in under SCHED_FIFO
+			l.fifo.watch(now)
 		}
 		if now-l.breathed >= breatheNs {
 			l.breathe(now)

@@ -23,6 +23,9 @@ type LoopStats struct {
 	VoluntarySwitches   uint64 // of the loop's thread: it waited for something (getrusage, RUSAGE_THREAD)
 	InvoluntarySwitches uint64 // of the loop's thread: the kernel gave its core to another
 	GCCycles            uint64 // of the whole process
+
+	FIFO          bool   // the loop's thread runs under SCHED_FIFO
+	FIFOGivenBack uint64 // times that it gave SCHED_FIFO back, for it kept its core from everything else
 }
 
 func (s *LoopStats) noteGap(gapNs int64) {
@@ -60,6 +63,9 @@ func (l *Loop) readStats() LoopStats {
 	stats.VoluntarySwitches = now.voluntary - l.atStart.voluntary
 	stats.InvoluntarySwitches = now.involuntary - l.atStart.involuntary
 	stats.GCCycles = now.gcCycles - l.atStart.gcCycles
+	if l.fifo != nil {
+		stats.FIFO, stats.FIFOGivenBack = l.fifo.held, l.fifo.gaveBack
+	}
 	return stats
 }
 

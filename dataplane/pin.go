@@ -55,7 +55,7 @@ func readCores() (CoreSet, error) {
 	if err != nil {
 		return CoreSet{}, fmt.Errorf("cannot read which cores are isolated: %w", err)
 	}
-	isolated, err := parseCoreList(strings.TrimSpace(string(text)))
+	isolated, err := ParseCores(strings.TrimSpace(string(text)))
 	if err != nil {
 		return CoreSet{}, fmt.Errorf("/sys/devices/system/cpu/isolated: %w", err)
 	}
@@ -67,8 +67,8 @@ func readCores() (CoreSet, error) {
 	return set, nil
 }
 
-// parseCoreList reads the kernel's form of a set of cores, "0-2,5" (Documentation/admin-guide/cputopology.rst).
-func parseCoreList(list string) ([]int, error) {
+// ParseCores reads the kernel's form of a set of cores, "0-2,5" (Documentation/admin-guide/cputopology.rst).
+func ParseCores(list string) ([]int, error) {
 	if list == "" {
 		return nil, nil
 	}
@@ -96,8 +96,8 @@ func parseCoreList(list string) ([]int, error) {
 	return slices.Compact(cores), nil
 }
 
-// formatCores is the inverse of parseCoreList, for messages.
-func formatCores(cores []int) string {
+// FormatCores is the inverse of ParseCores. cores are ascending.
+func FormatCores(cores []int) string {
 	var b strings.Builder
 	for i := 0; i < len(cores); {
 		last := i
@@ -126,7 +126,7 @@ func checkCore(core int) error {
 	}
 	if !slices.Contains(coresAtStart.Allowed, core) {
 		return fmt.Errorf("core %d is not among the cores that this process may use (%s): choose one of those, or -1 for none",
-			core, formatCores(coresAtStart.Allowed))
+			core, FormatCores(coresAtStart.Allowed))
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func pinThread(core int) (restore func(), err error) {
 	wanted.Set(core)
 	if err := unix.SchedSetaffinity(0, &wanted); err != nil {
 		return nil, fmt.Errorf("cannot pin the thread to core %d (sched_setaffinity; allowed at start: %s): %w",
-			core, formatCores(coresAtStart.Allowed), err)
+			core, FormatCores(coresAtStart.Allowed), err)
 	}
 	// A thread that cannot be widened again would be handed back to the runtime narrowed: nothing can be done about that, and only
 	// a cpuset changed meanwhile makes it fail.

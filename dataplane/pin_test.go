@@ -13,16 +13,16 @@ func TestCoreLists(t *testing.T) {
 	}{
 		{"", nil}, {"0", []int{0}}, {"0-2,5", []int{0, 1, 2, 5}}, {"3,7-8", []int{3, 7, 8}},
 	} {
-		got, err := parseCoreList(c.list)
+		got, err := ParseCores(c.list)
 		if err != nil || !reflect.DeepEqual(got, c.cores) {
 			t.Errorf("%q: %v, %v", c.list, got, err)
 		}
-		if text := formatCores(c.cores); text != c.list {
+		if text := FormatCores(c.cores); text != c.list {
 			t.Errorf("%v is written %q, want %q", c.cores, text, c.list)
 		}
 	}
 	for _, list := range []string{"x", "1-", "-1", "3-2", "0-99999", "1,,2", "0-1-2"} {
-		if got, err := parseCoreList(list); err == nil {
+		if got, err := ParseCores(list); err == nil {
 			t.Errorf("%q was read as %v", list, got)
 		}
 	}

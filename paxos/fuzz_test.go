@@ -76,10 +76,16 @@ func FuzzFrame(f *testing.F) {
 	for _, m := range fragmentSamples() {
 		f.Add(frameOf(1, 4, m))
 	}
+	for _, nodes := range []NodeSet{setOf(1, 2, 3), setOf(2, 18), setOf(47, 63), setOf(62, 63)} {
+		f.Add(manyFrame(4, nodes, samples()...))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, rest, drop := ParseFrame(data, 7, 1)
 		if drop != DropNone {
 			return
+		}
+		if again := (FrameHeader{}); h.Nodes().Has(0) || again.SetNodes(h.Nodes()) != 0 || again.Destination != h.Destination || again.Also != h.Also {
+			t.Fatalf("destination %d, also %b: for nodes %b", h.Destination, h.Also, h.Nodes())
 		}
 		var w FrameWriter
 		buf := make([]byte, len(data))

@@ -34,7 +34,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // bytes. Suites with no scenario make a page that says so; a histogram that cannot be read is an error that names its scenario.
 func Files(suites []*bench.Suite) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
-		index, plots, err := newIndex(suites)
+		index, plots, err := newIndex(suites, true)
 		if !yield(File{Name: "index.html", Data: index}, err) || err != nil {
 			return
 		}
@@ -51,13 +51,26 @@ func Files(suites []*bench.Suite) iter.Seq2[File, error] {
 	}
 }
 
-func newIndex(suites []*bench.Suite) ([]byte, []plot, error) {
+// Alone makes the page alone, with no word of plots beside it.
+func Alone(suites []*bench.Suite) ([]byte, error) {
+	index, _, err := newIndex(suites, false)
+	return index, err
+}
+
+func newIndex(suites []*bench.Suite, linked bool) ([]byte, []plot, error) {
 	if len(suites) == 0 {
 		return nil, nil, errors.New("page: no suite: nothing to make a page of")
 	}
 	v, plots, err := newView(suites)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !linked {
+		for i := range v.Scenarios {
+			for k := range v.Scenarios[i].Figures {
+				v.Scenarios[i].Figures[k].SVG, v.Scenarios[i].Figures[k].PNG = "", ""
+			}
+		}
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, v); err != nil {

@@ -49,7 +49,7 @@ var (
 // index is the page of suites without its plots.
 func index(t *testing.T, suites ...*bench.Suite) string {
 	t.Helper()
-	text, _, err := newIndex(suites)
+	text, _, err := newIndex(suites, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ func (o *failoverFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&d.transport, "transport", "afxdp", "afxdp or udp")
 	f.StringVar(&d.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
 	f.StringVar(&d.layout, "layout", layoutProposersApart, "proposers-apart or process-per-role")
+	f.BoolVar(&d.multicast, "multicast", false, "send what is for several nodes once for each way to them, and let the switch make the copies")
 	f.StringVar(&d.batch, "batch", "instance", "instance: values of a burst share an instance; frame: one value an instance; off: and one message a frame")
 	f.StringVar(&d.idle, "idle", "auto", "what an empty cycle does: spin, yield, backoff, block, auto")
 	f.IntVar(&d.acceptors, "acceptors", 3, "number of acceptors")

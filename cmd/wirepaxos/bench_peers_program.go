@@ -141,6 +141,14 @@ func lastLines(text []byte) string {
 	return strings.Join(lines[max(0, len(lines)-most):], "; ")
 }
 
+// unlessInterrupted is err, unless all of it shall end: what broke because of that tells nothing.
+func unlessInterrupted(ctx context.Context, err error) error {
+	if ended := interrupted(ctx); ended != nil {
+		return ended
+	}
+	return err
+}
+
 // interrupted tells whether a run ended because all of it shall end.
 func interrupted(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {

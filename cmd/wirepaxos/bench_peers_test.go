@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -228,4 +230,17 @@ func goEnvironment(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(output))
+}
+
+// What breaks because everything ends is told as that; anything else as it is.
+func TestUnlessInterrupted(t *testing.T) {
+	broken := errors.New("no such file")
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := unlessInterrupted(ctx, broken); err != broken {
+		t.Errorf("%v, want %v", err, broken)
+	}
+	cancel()
+	if err := unlessInterrupted(ctx, broken); err == nil || err.Error() != "interrupted" {
+		t.Errorf("%v, want interrupted", err)
+	}
 }

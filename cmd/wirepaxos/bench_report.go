@@ -23,11 +23,12 @@ const reportFolder = "report"
 
 func newBenchReport() *cobra.Command {
 	var out string
+	var alone bool
 	c := &cobra.Command{
 		Use:   "report DIR|FILE...",
 		Short: "Make a page of what was measured: tables, plots, and which bounds are met",
 		Long: `Reads what the bench commands wrote with --json or --out and writes one HTML page that needs nothing besides itself, with the bounds that the project
-is built for, a section for each scenario, and the machine that it ran on; and every plot as SVG and as PNG. Of a directory, every suite in its *.json is
+is built for, a section for each scenario, and the machine that it ran on; and every plot as SVG and as PNG. Of a directory, every suite in its *.json and *.json.gz is
 taken. It measures nothing.
 
 The report goes to --out: index.html and plots/. Without it, to a folder "report" below the first directory, or beside the first file.`,
@@ -42,21 +43,25 @@ The report goes to --out: index.html and plots/. Without it, to a folder "report
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return writeReport(ctx, args, out)
+			return writeReport(ctx, args, out, alone)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", `directory to write to (default: "report" below the first directory, or beside the first file)`)
+	c.Flags().BoolVar(&alone, "alone", false, "write the page alone, without the plots as files beside it")
 	return c
 }
 
 // writeReport reads suites and writes their report. What an interruption leaves are whole files.
-func writeReport(ctx context.Context, args []string, out string) error {
+func writeReport(ctx context.Context, args []string, out string, alone bool) error {
 	suites, first, err := readSuites(args)
 	if err != nil {
 		return err
 	}
 	if out == "" {
 		out = filepath.Join(first, reportFolder)
+	}
+	if alone {
+		return writeReportAlone(suites, out)
 	}
 	if err := os.MkdirAll(filepath.Join(out, "plots"), 0o755); err != nil {
 		return fmt.Errorf("bench report: cannot make %s: %w: name another directory with --out", out, err)
@@ -78,6 +83,23 @@ func writeReport(ctx context.Context, args []string, out string) error {
 		}
 	}
 	fmt.Printf("%s: the report of %d suite(s), with %d files beside it\n", filepath.Join(out, "index.html"), len(suites), files-1)
+	return nil
+}
+
+// writeReportAlone writes the page and nothing beside it.
+func writeReportAlone(suites []*bench.Suite, out string) error {
+	index, err := page.Alone(suites)
+	if err != nil {
+		return fmt.Errorf("bench report: %w", err)
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("bench report: cannot make %s: %w: name another directory with --out", out, err)
+	}
+	path := filepath.Join(out, "index.html")
+	if err := writeFile(path, index); err != nil {
+		return fmt.Errorf("bench report: %w", err)
+	}
+	fmt.Printf("%s: the report of %d suite(s)\n", path, len(suites))
 	return nil
 }
 
@@ -138,14 +160,18 @@ func firstOf(folder, otherwise string) string {
 
 // suitesIn are the JSON files of a directory that are suites; what else there is, is passed over.
 func suitesIn(dir string) (paths []string, err error) {
-	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.json"))
-	if err != nil {
-		return nil, fmt.Errorf("bench: %s: %w", dir, err)
+	var files []string
+	for _, kind := range []string{"*.json", "*.json.gz"} {
+		more, err := filepath.Glob(filepath.Join(escapeGlob(dir), kind))
+		if err != nil {
+			return nil, fmt.Errorf("bench: %s: %w", dir, err)
+		}
+		files = append(files, more...)
 	}
 	for _, path := range files {
-		text, err := os.ReadFile(path)
+		text, err := bench.ReadText(path)
 		if err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
+			return nil, err
 		}
 		var form struct {
 			Schema    *int             `json:"schema"`

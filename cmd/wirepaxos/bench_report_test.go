@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -56,6 +58,34 @@ func TestBenchReport(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(out, "*.html.*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// The page alone needs nothing besides itself and links to nothing; suites may be packed.
+func TestBenchReportAlone(t *testing.T) {
+	dir := t.TempDir()
+	writeSuite(t, filepath.Join(dir, "suite.json"), 1, 2)
+	text, err := os.ReadFile(filepath.Join(dir, "suite.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(text); err != nil || w.Close() != nil || os.Remove(filepath.Join(dir, "suite.json")) != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "suite.json.gz"), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := runProgram(t, "bench", "report", "--alone", "--out", dir, dir); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	index, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	if err != nil || !bytes.Contains(index, []byte("<svg")) || bytes.Contains(index, []byte("plots/")) {
+		t.Errorf("%v, %d bytes, or it links to plots", err, len(index))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "plots")); err == nil {
+		t.Error("there are plots")
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -67,8 +68,11 @@ var faults = []struct {
 // processes pause, links break and heal, several at once. At the end all learners have delivered the same sequence, and each acknowledged
 // value once.
 func TestChaos(t *testing.T) {
-	for _, transport := range transports {
-		t.Run(string(transport), func(t *testing.T) {
+	for _, r := range []struct {
+		transport cluster.Transport
+		multicast bool
+	}{{cluster.TransportAFXDP, false}, {cluster.TransportUDP, false}, {cluster.TransportAFXDP, true}} {
+		t.Run(fmt.Sprintf("%s multicast=%t", r.transport, r.multicast), func(t *testing.T) {
 			seed := rand.Uint64()
 			if text := os.Getenv(chaosSeedName); text != "" {
 				var err error
@@ -79,7 +83,7 @@ func TestChaos(t *testing.T) {
 			t.Logf("the schedule is of seed %d: %s=%d brings it back", seed, chaosSeedName, seed)
 			c := &chaos{rand: rand.New(rand.NewPCG(seed, 0)), acceptors: 1, away: map[uint16]bool{}, counts: map[string]int{}}
 			c.bed = newBedIn(t, planConfig{
-				transport: transport, proposers: 3, learners: 3, timing: timingFlags{leaderTimeout: chaosTimeout},
+				transport: r.transport, multicast: r.multicast, proposers: 3, learners: 3, timing: timingFlags{leaderTimeout: chaosTimeout},
 			}, true, netlab.Faults{DropPPM: chaosDrop}, "--outstanding", "16", "--clients", "2")
 			c.startAll()
 			c.goesOn("the start")

@@ -210,11 +210,11 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 		return err
 	}
 	if err := r.ready(ctx); err != nil {
-		return err
+		return unlessInterrupted(ctx, err)
 	}
 	all, err := r.statuses()
 	if err != nil {
-		return err
+		return unlessInterrupted(ctx, err)
 	}
 	for i, s := range all {
 		for _, line := range describe(s.Ports) {
@@ -224,11 +224,11 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	f := newFailovers(r, began, o.window())
 	result, err := r.await(ctx, o.strikesOf(f))
 	if err != nil {
-		return err
+		return unlessInterrupted(ctx, err)
 	}
 	in, err := r.gather(ctx, result)
 	if err != nil {
-		return err
+		return unlessInterrupted(ctx, err)
 	}
 	in.drop, in.dup, in.failovers, in.restarts = o.drop, o.dup, f.list, f.restarts
 	return o.tell(in)

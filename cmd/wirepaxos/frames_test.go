@@ -68,9 +68,10 @@ func (h *hostile) frames(to paxos.NodeID) map[string][]byte {
 	}
 }
 
-// noise is anything: random bytes of any length, or a frame with bytes changed, cut short, or of a sound checksum over a spoilt message.
+// noise is anything: random bytes of any length, or a frame with bytes changed, cut short, for several nodes that are or are not here, or of a sound
+// checksum over a spoilt message.
 func (h *hostile) noise(to paxos.NodeID) []byte {
-	switch h.random.IntN(4) {
+	switch h.random.IntN(5) {
 	case 0:
 		b := make([]byte, 1+h.random.IntN(1472))
 		for i := range b {
@@ -84,6 +85,10 @@ func (h *hostile) noise(to paxos.NodeID) []byte {
 	case 2:
 		b := h.frame(h.header(to), nil)
 		return b[:1+h.random.IntN(len(b)-1)]
+	case 3: // for whomever
+		header := h.header(paxos.NodeID(h.random.IntN(2 * paxos.MaxNodes)))
+		header.Also = uint16(h.random.Uint32())
+		return h.frame(header, nil)
 	}
 	return h.frame(h.header(to), func(m []byte) {
 		for range 1 + h.random.IntN(4) {

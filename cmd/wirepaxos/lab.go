@@ -23,6 +23,7 @@ import (
 type labFlags struct {
 	name                           string
 	layout, transport, link, batch string
+	multicast                      bool
 	acceptors, proposers, learners int
 	drop, dup, late                float64
 	delay                          time.Duration
@@ -34,6 +35,7 @@ func (o *labFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&o.transport, "transport", "afxdp", "afxdp or udp")
 	f.StringVar(&o.link, "link", "ethernet", "link layer under AF_XDP: ethernet or udp4")
 	f.StringVar(&o.batch, "batch", "instance", "instance, frame or off")
+	f.BoolVar(&o.multicast, "multicast", false, "send what is for several nodes once for each way to them, and let the switch make the copies")
 	f.IntVar(&o.acceptors, "acceptors", 3, "number of acceptors")
 	f.IntVar(&o.proposers, "proposers", 1, "number of proposers")
 	f.IntVar(&o.learners, "learners", 1, "number of learners")
@@ -84,7 +86,7 @@ func (o *labFlags) raise(ctx context.Context) (*netlab.Lab, error) {
 	}
 	p, err := newPlan(planConfig{
 		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: cluster.Transport(o.transport),
-		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), idle: cluster.IdleAuto, clientApart: true,
+		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), multicast: o.multicast, idle: cluster.IdleAuto, clientApart: true,
 	})
 	if err != nil {
 		return nil, err

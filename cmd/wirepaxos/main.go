@@ -52,7 +52,7 @@ A cluster: wirepaxos cluster new > cluster.toml, then one acceptor, proposer, le
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newRole("acceptor"), newRole("proposer"), newRole("learner"), newRole("replica"), newClient(),
-		newDemo(), newBench(), newLab(), newCluster(), newStatus(), newAdmin(), newSim(),
+		newDemo(), newBench(), newLab(), newNIC(), newCluster(), newStatus(), newAdmin(), newDoctor(), newSim(),
 	)
 	for _, c := range append(root.Commands(), root) {
 		if !c.Runnable() {

@@ -26,6 +26,9 @@ type nodeFlags struct {
 	extra                  []string
 	quiet                  bool
 	stages                 uint
+	hold                   holdFlags
+	gc                     string
+	strict                 bool
 	notes                  stageNotes // of the process, once it is opened
 	flags                  *pflag.FlagSet
 }
@@ -55,6 +58,9 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.extra, "node", nil,
 		"a node that the file does not name, as ROLE@MAC, ROLE@IP or ROLE@IP:PORT; repeat it, the same on all nodes")
 	flags.UintVar(&o.stages, "stages", 0, "note when one value in so many passes the roles of this process, for \"wirepaxos demo --stages\"; 0: none")
+	o.hold.add(flags)
+	flags.StringVar(&o.gc, "gc", gcBounded, "garbage collector, once all is allocated: bounded (a loop leaves it nothing to do), or off until 1 GiB is garbage")
+	flags.BoolVar(&o.strict, "strict", false, "refuse to start where \"wirepaxos doctor\" has a yellow or red line about these nodes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not tell of events")
 }
 
@@ -159,7 +165,7 @@ func addNode(f *cluster.File, text string) error {
 
 // spec is what the flags and the file say to run.
 func (o *nodeFlags) spec(f *cluster.File, ids []uint16) node.Spec {
-	s := node.Spec{File: f, Nodes: ids, StateDir: o.state, Core: node.CoreOfFile}
+	s := node.Spec{File: f, Nodes: ids, StateDir: o.state, Core: node.CoreOfFile, Hold: o.hold.spec()}
 	s.Warn = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wirepaxos: "+format+"\n", args...) }
 	if !o.quiet {
 		s.Notice = func(n node.Notice) { fmt.Fprintf(os.Stderr, "%v %d: %v\n", n.Role, n.Node, n.Event) }

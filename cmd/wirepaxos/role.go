@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -80,6 +79,9 @@ func runRole(o *nodeFlags, role cluster.Roles, check bool) error {
 
 // prepare does what comes before a process is opened: the file with the flags applied, the nodes to run, the state directory.
 func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, err error) {
+	if err = checkGC(o.gc); err != nil {
+		return nil, nil, err
+	}
 	if f, err = o.load(); err != nil {
 		return nil, nil, err
 	}
@@ -87,6 +89,9 @@ func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, 
 		return nil, nil, err
 	}
 	if err = o.place(f, ids); err != nil {
+		return nil, nil, err
+	}
+	if err = o.heed(f, ids); err != nil {
 		return nil, nil, err
 	}
 	return f, ids, o.makeState(f, ids)
@@ -109,8 +114,7 @@ func (o *nodeFlags) open(f *cluster.File, ids []uint16, check bool, client *node
 
 // serve opens the control socket and ends the process in good order on a signal.
 func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop func(), err error) {
-	// Nothing is allocated on the loop; what little the other goroutines leave is collected when there is much of it.
-	debug.SetGCPercent(400)
+	setGC(o.gc)
 	answers["status"] = node.NoWords(func() (any, error) { return p.Status() })
 	answers["usage"] = node.NoWords(func() (any, error) { return p.Usage() })
 	answers["stages"] = node.NoWords(func() (any, error) { return o.notes.read(p), nil })

@@ -31,7 +31,7 @@ func listen(n *nic, addresses []net.HardwareAddr) (fd int, wrong *Error) {
 		}
 		if err != nil {
 			_ = unix.Close(fd)
-			return -1, fault(ErrConfig, fmt.Errorf("listen to %v: %w", a, err), "check that the NIC takes multicast addresses, or turn multicast off")
+			return -1, fault(ErrConfig, fmt.Errorf("listen to %v: %w", a, err), "give multicast addresses, and a NIC that takes them")
 		}
 	}
 	return fd, nil

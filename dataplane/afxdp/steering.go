@@ -17,7 +17,7 @@ import (
 //
 // One program serves all processes on the interface. The first attaches it by a bpf_link; the others find the link and hold
 // a descriptor on it as well. The kernel counts: when the last descriptor is closed, by Close or by the death of its
-// process, it detaches the program.
+// process, it detaches the program. A pin (pin.go) counts as a process that never ends.
 type steering struct {
 	link      link.Link
 	sockets   *ebpf.Map
@@ -229,7 +229,13 @@ func (s *steering) enter(queue, fd int, l *header.Link) error {
 	if s.baseline, err = s.countUnsteered(); err != nil {
 		return err
 	}
-	if err := s.keys.Put(key, uint32(1)); err != nil {
+	err = s.keys.Put(key, uint32(1))
+	if errors.Is(err, unix.E2BIG) { // keys of sockets that are gone
+		if err = s.sweepKeys(); err == nil {
+			err = s.keys.Put(key, uint32(1))
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("enter what the socket takes: %w", err)
 	}
 	if err := s.sockets.Put(place, uint32(fd)); err != nil {

@@ -15,10 +15,10 @@ const chunk = 64
 
 // cell is a place for one frame.
 type cell struct {
-	data     []byte // MTU bytes
-	length   int    // of the payload, from TxBurst on
-	from, to Address
-	port     *Port // whose owner or queue has it; nil in the pool and on the wire
+	data     []byte  // MTU bytes
+	length   int     // of the payload, from TxBurst on
+	from, to Address // to: ^i for group i of the port, before Flush
+	port     *Port   // whose owner or queue has it; nil in the pool and on the wire
 	state    uint8
 }
 

@@ -7,6 +7,7 @@ type Port struct {
 	net      *Net
 	self     Address
 	peers    []Address
+	groups   [][]Address      // the peers behind peers
 	peerOf   []dataplane.Peer // of each address that there was at Open
 	queue    queue
 	sending  []uint32 // cells that Flush puts on the wire
@@ -103,7 +104,12 @@ func (p *Port) TxBurst(frames []dataplane.Frame) int {
 			continue
 		}
 		c := &p.net.cells.all[f.Cell]
-		c.state, c.length, c.from, c.to = sending, len(f.Data), p.self, p.peers[f.Peer]
+		c.state, c.length, c.from = sending, len(f.Data), p.self
+		if g := int(f.Peer) - len(p.peers); g < 0 {
+			c.to = p.peers[f.Peer]
+		} else {
+			c.to = ^Address(g)
+		}
 		p.empty--
 		p.sending = append(p.sending, uint32(f.Cell)) // within its capacity: Alloc sees to that
 		p.counters.TxFrames++
@@ -114,7 +120,7 @@ func (p *Port) TxBurst(frames []dataplane.Frame) int {
 
 // sendable tells whether the caller kept to the contract: a peer of the table, 1 to MTU bytes, in the cell that it was given.
 func (p *Port) sendable(f *dataplane.Frame) bool {
-	if int(f.Peer) >= len(p.peers) || len(f.Data) == 0 || len(f.Data) > p.net.config.MTU || f.Cell >= uint64(len(p.net.cells.all)) {
+	if int(f.Peer) >= len(p.peers)+len(p.groups) || len(f.Data) == 0 || len(f.Data) > p.net.config.MTU || f.Cell >= uint64(len(p.net.cells.all)) {
 		return false
 	}
 	c := &p.net.cells.all[f.Cell]
@@ -124,7 +130,11 @@ func (p *Port) sendable(f *dataplane.Frame) bool {
 // Flush sends what is queued.
 func (p *Port) Flush() {
 	for _, i := range p.sending {
-		p.net.send(i)
+		if to := p.net.cells.all[i].to; to < 0 {
+			p.net.spread(i, p.groups[^to])
+		} else {
+			p.net.send(i)
+		}
 	}
 	p.sending = p.sending[:0]
 }
@@ -161,7 +171,7 @@ func (p *Port) MTU() int { return p.net.config.MTU }
 // Info tells what the port is; Interface is its name.
 func (p *Port) Info() dataplane.Info { return p.info }
 
-// Counters are the port's counts since it was opened. RxDropped is what found its queue full.
+// Counters are the port's counts since it was opened. RxDropped is what found its queue full. A frame to a group counts once.
 func (p *Port) Counters() *dataplane.Counters { return &p.counters }
 
 // FD is -1: nobody sleeps in virtual time.

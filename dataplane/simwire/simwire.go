@@ -5,6 +5,9 @@
 //
 //	pool ── Alloc ──▶ sender ── TxBurst ──▶ port ── Flush ──▶ wire ── AdvanceTo ──▶ receive queue ── RxBurst ──▶ receiver ── Free ──▶ pool
 //
+// A peer may be a group, as a multicast address on a switch: what is sent to it is copied for each member, and each copy goes its own way from
+// there. Whoever gets one sees the sender as with any other frame: groups are for sending only.
+//
 // Flush is the moment of sending, at the Net's time. There the frame's fate is decided, and with it when it arrives: at once, so that a frame
 // once sent owes nothing to what happens later, except that its receiver may be gone or full by then. Nothing arrives by itself. The driver
 // asks Next for the time of the next arrival and calls AdvanceTo, which moves the clock, puts all that has arrived into the receive queues and
@@ -128,36 +131,56 @@ func (n *Net) Name(a Address) string { return n.ends[a].name }
 // Addresses is how many addresses there are: all below it.
 func (n *Net) Addresses() int { return len(n.ends) }
 
-// Open opens the port of a name. Peer i of the port is peers[i]. It fails if the name's port is open, or if a peer is not an address of this
-// network, is there twice, or is the port itself: a switch does not send a frame back to where it came from.
-func (n *Net) Open(name string, peers []Address) (*Port, error) {
+// Open opens the port of a name. Peer i of the port is peers[i]; the peers behind those reach a group of addresses each, peers of the port or not.
+// It fails if the name's port is open, if a group is empty, or if a peer or a member of a group is not an address of this network, is there
+// twice, or is the port itself: a switch does not send a frame back to where it came from.
+func (n *Net) Open(name string, peers []Address, groups ...[]Address) (*Port, error) {
 	self := n.Address(name)
 	e := n.ends[self]
 	if e.port != nil {
 		return nil, fmt.Errorf("simwire: port %s is open: close it before it is opened again", name)
 	}
-	if len(peers) >= int(dataplane.NoPeer) {
-		return nil, fmt.Errorf("simwire: port %s: %d peers: at most %d", name, len(peers), dataplane.NoPeer-1)
+	if len(peers)+len(groups) >= int(dataplane.NoPeer) {
+		return nil, fmt.Errorf("simwire: port %s: %d peers: at most %d", name, len(peers)+len(groups), dataplane.NoPeer-1)
 	}
 	p := &Port{net: n, self: self, peers: slices.Clone(peers), peerOf: make([]dataplane.Peer, len(n.ends))}
 	for i := range p.peerOf {
 		p.peerOf[i] = dataplane.NoPeer
 	}
+	if err := n.reach(self, "peer", peers); err != nil {
+		return nil, fmt.Errorf("simwire: port %s: %w", name, err)
+	}
 	for i, a := range peers {
-		switch {
-		case a < 0 || int(a) >= len(n.ends):
-			return nil, fmt.Errorf("simwire: port %s: peer %d: there is no address %d: ask Address for it", name, i, a)
-		case a == self:
-			return nil, fmt.Errorf("simwire: port %s: peer %d is the port itself: leave it out", name, i)
-		case p.peerOf[a] != dataplane.NoPeer:
-			return nil, fmt.Errorf("simwire: port %s: peers %d and %d are both %s: leave one out", name, p.peerOf[a], i, n.Name(a))
-		}
 		p.peerOf[a] = dataplane.Peer(i)
-		n.link(self, a)
+	}
+	for i, members := range groups {
+		if len(members) == 0 {
+			return nil, fmt.Errorf("simwire: port %s: group %d is empty: leave it out", name, i)
+		}
+		if err := n.reach(self, "member", members); err != nil {
+			return nil, fmt.Errorf("simwire: port %s: group %d: %w", name, i, err)
+		}
+		p.groups = append(p.groups, slices.Clone(members))
 	}
 	p.queue.slots = make([]uint32, n.config.Queue)
 	p.sending = make([]uint32, 0, n.config.Cells)
 	p.info = dataplane.Info{Transport: "simwire", Interface: name}
 	e.port = p
 	return p, nil
+}
+
+// reach makes the links from a port to what it can send to, and says what cannot be.
+func (n *Net) reach(self Address, what string, list []Address) error {
+	for i, a := range list {
+		switch first := slices.Index(list, a); {
+		case a < 0 || int(a) >= len(n.ends):
+			return fmt.Errorf("%s %d: there is no address %d: ask Address for it", what, i, a)
+		case a == self:
+			return fmt.Errorf("%s %d is the port itself: leave it out", what, i)
+		case first < i:
+			return fmt.Errorf("%ss %d and %d are both %s: leave one out", what, first, i, n.Name(a))
+		}
+		n.link(self, a)
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 type wall struct {
 	*Port
 	lock *sync.Mutex
+	to   map[dataplane.Peer]dataplane.Peer // what is for one peer is sent to another instead
 }
 
 func (w *wall) RxBurst(frames []dataplane.Frame) int {
@@ -36,6 +37,11 @@ func (w *wall) Alloc(frames []dataplane.Frame) int {
 func (w *wall) TxBurst(frames []dataplane.Frame) int {
 	w.lock.Lock()
 	defer w.lock.Unlock()
+	for i := range frames {
+		if to, ok := w.to[frames[i].Peer]; ok {
+			frames[i].Peer = to
+		}
+	}
 	return w.Port.TxBurst(frames)
 }
 
@@ -53,7 +59,12 @@ func (w *wall) Free(frames []dataplane.Frame) {
 
 func mustOpen(t testing.TB, n *Net, name string, peers ...Address) *Port {
 	t.Helper()
-	p, err := n.Open(name, peers)
+	return mustOpenTo(t, n, name, peers)
+}
+
+func mustOpenTo(t testing.TB, n *Net, name string, peers []Address, groups ...[]Address) *Port {
+	t.Helper()
+	p, err := n.Open(name, peers, groups...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,15 +78,21 @@ func line(t testing.TB, c Config) (n *Net, a, b *Port) {
 	return n, mustOpen(t, n, "a", atB), mustOpen(t, n, "b", atA)
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conform(t, nil) }
+
+// What reaches b as a member of a group is as what reaches it alone. Peer 1 of a is b; peer 2 is b, and d, where nobody is.
+func TestConformanceToAGroup(t *testing.T) { conform(t, map[dataplane.Peer]dataplane.Peer{1: 2}) }
+
+func conform(t *testing.T, fromA map[dataplane.Peer]dataplane.Peer) {
 	porttest.Run(t, func(t *testing.T) *porttest.Pair {
 		n := New(Config{Cells: 256, Queue: 256})
 		n.SetAllFaults(Faults{DelayNs: 5000})
 		a, b, d := n.Address("a"), n.Address("b"), n.Address("d")
 		lock := new(sync.Mutex)
-		open := func(name string, peers ...Address) *wall { return &wall{mustOpen(t, n, name, peers...), lock} }
+		open := func(name string, peers ...Address) *wall { return &wall{mustOpen(t, n, name, peers...), lock, nil} }
 		stranger := open("c", b)
-		pair := &porttest.Pair{A: open("a", d, b), B: open("b", a), AtoB: 1, BtoA: 0, Lossy: true}
+		sender := &wall{mustOpenTo(t, n, "a", []Address{d, b}, []Address{d, b}), lock, fromA}
+		pair := &porttest.Pair{A: sender, B: open("b", a), AtoB: 1, BtoA: 0, Lossy: true}
 		pair.Stranger = func(payload []byte) error {
 			send(t, stranger, 0, payload)
 			return nil

@@ -3,9 +3,9 @@ package simwire
 // TapKind is what became of a frame.
 type TapKind uint8
 
-// A frame is Sent first, whatever becomes of it. Then it is lost (Dropped, CutOff, WireFull) or put on the wire, perhaps twice (Duplicated
-// tells of the second copy, which may be lost to WireFull as well) and perhaps Corrupted (Data is what is left). Each copy ends as
-// Delivered, QueueFull or NoPort.
+// A frame is Sent first, whatever becomes of it. One to a group is Sent to each member, and is that many frames from there on. Then a frame is
+// lost (Dropped, CutOff, WireFull) or put on the wire, perhaps twice (Duplicated tells of the second copy, which may be lost to WireFull as
+// well) and perhaps Corrupted (Data is what is left). Each copy ends as Delivered, QueueFull or NoPort.
 const (
 	Sent       TapKind = iota // Flush
 	Dropped                   // DropPPM

@@ -12,6 +12,27 @@ func (f *flight) before(g *flight) bool {
 	return f.at < g.at || f.at == g.at && f.sequence < g.sequence
 }
 
+// spread sends a frame to all members of a group, each copy over its own link.
+func (n *Net) spread(i uint32, members []Address) {
+	last := len(members) - 1
+	for _, to := range members[:last] {
+		k := n.double(i)
+		n.cells.all[k].to = to
+		n.send(k)
+	}
+	n.cells.all[i].to = members[last]
+	n.send(i)
+}
+
+// double is another cell with the same frame.
+func (n *Net) double(i uint32) uint32 {
+	k := n.cells.take(onWire, nil) // the table may move
+	c, d := &n.cells.all[i], &n.cells.all[k]
+	d.from, d.to, d.length = c.from, c.to, c.length
+	copy(d.data, c.data[:c.length])
+	return k
+}
+
 // send decides the fate of a frame and puts it on the wire, once, twice or not at all.
 func (n *Net) send(i uint32) {
 	c := &n.cells.all[i]
@@ -32,12 +53,8 @@ func (n *Net) send(i uint32) {
 	twice := x.happens(askDuplicate, l.faults.DuplicatePPM)
 	second := i
 	if twice {
-		second = n.cells.take(onWire, nil)
-		c = &n.cells.all[i] // the table may have moved
-		d := &n.cells.all[second]
-		d.from, d.to, d.length = c.from, c.to, c.length
-		copy(d.data, c.data[:c.length])
-		n.tell(Duplicated, d)
+		second = n.double(i)
+		n.tell(Duplicated, &n.cells.all[second])
 	}
 	n.launch(i, l, x)
 	if twice {

@@ -15,11 +15,11 @@ type large struct {
 	turn    int // the session whose values are sent next
 }
 
-// sendLarge sends a value in fragments, or lets it wait. Where the outbox has no room for a value that was sent before, the retry sends it.
+// sendLarge sends a value in fragments, or lets it wait: for room, and for those that wait already. Where the outbox has no room for a value that was sent before, the retry sends it.
 func (c *Client) sendLarge(e *session, p *place) {
 	frames := paxos.SubmitFrames(c.cfg.MTU, p.length)
 	first := p.sends == 0
-	if first && c.large.flying > 0 && c.large.flying+frames > mostFlying {
+	if first && (c.large.waiting > 0 && !p.waits || c.large.flying > 0 && c.large.flying+frames > mostFlying) {
 		c.wait(p)
 		return
 	}
@@ -52,24 +52,31 @@ func (c *Client) wait(p *place) {
 	}
 }
 
-// sendWaiting sends what waits and has room in flight now, session by session.
+// sendWaiting sends what waits and has room in flight now: of each session in turn the oldest.
 func (c *Client) sendWaiting() {
-	for range c.sessions {
-		if c.large.waiting == 0 {
-			return
-		}
+	for none := 0; c.large.waiting > 0 && none < len(c.sessions); none++ {
 		e := &c.sessions[c.large.turn]
-		for q := e.oldest; q < e.next && e.open > 0; q++ {
-			p := e.at(q)
-			if p.sequence == 0 || !p.waits {
-				continue
-			}
+		if p := e.waiting(); p != nil {
 			if c.send(e, p); p.waits {
-				return
+				return // it is the first when there is room
 			}
+			none = -1
 		}
 		c.large.turn = (c.large.turn + 1) % len(c.sessions)
 	}
+}
+
+// waiting is the oldest value of a session that was not sent yet for want of room; nil: there is none.
+func (e *session) waiting() *place {
+	if e.open == 0 {
+		return nil
+	}
+	for q := e.oldest; q < e.next; q++ {
+		if p := e.at(q); p.sequence != 0 && p.waits {
+			return p
+		}
+	}
+	return nil
 }
 
 // landed takes an answered value out of what is in flight.

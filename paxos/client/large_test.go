@@ -131,6 +131,61 @@ func TestLargeValuesInFlightAreBounded(t *testing.T) {
 	}
 }
 
+// What waits goes before what is submitted later, and the sessions take turns: with a new value for each answer nothing waits for ever.
+func TestLargeValuesWaitInTurn(t *testing.T) {
+	const sessions, outstanding = 3, 20
+	var r *rig
+	r = newRig(t, func(c *Config) {
+		c.Sessions, c.Outstanding, c.MaxValue, c.ClusterMax = sessions, outstanding, paxos.MaxValueBytes, paxos.MaxValueBytes
+		c.Done = func(_ paxos.Time, o *Outcome) { r.c.Submit(o.Session, make([]byte, paxos.MaxValueBytes)) }
+	})
+	place := map[paxos.ClientID]int{}
+	for i, id := range r.c.IDs() {
+		place[id] = i
+	}
+	type sending struct {
+		session  int
+		sequence uint64
+	}
+	var flying []sending // in the order in which they were sent
+	var last [sessions]uint64
+	note := func() {
+		for _, m := range r.sent(paxos.KindSubmitPart) {
+			s := sending{place[m.Client], m.Sequence}
+			if m.Offset > 0 {
+				continue
+			}
+			if s.sequence != last[s.session]+1 {
+				t.Fatalf("session %d sent sequence %d after %d", s.session, s.sequence, last[s.session])
+			}
+			last[s.session] = s.sequence
+			flying = append(flying, s)
+		}
+	}
+	r.out.Reset()
+	r.c.Begin(r.now, r.out)
+	for s := range sessions {
+		for range outstanding {
+			r.c.Submit(s, make([]byte, paxos.MaxValueBytes))
+		}
+	}
+	r.c.End()
+	note()
+	for range 10 * sessions * outstanding {
+		s := flying[0]
+		flying = flying[1:]
+		r.now += 1000
+		r.in = append(r.in, paxos.Message{Kind: paxos.KindReply, From: learnerA, Data: replyData(r.c.IDs()[s.session], s.sequence, 1, paxos.StatusDelivered)})
+		r.step()
+		note()
+	}
+	for s := range last {
+		if share := uint64(10 * outstanding); last[s] < share-outstanding || last[s] > share+outstanding {
+			t.Errorf("the sessions sent %v values, want about %d each", last, share)
+		}
+	}
+}
+
 func TestLargeValuesAllocateNothing(t *testing.T) {
 	r := largeRig(t, 4)
 	value := make([]byte, 20_000)

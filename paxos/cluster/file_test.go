@@ -37,7 +37,7 @@ func TestEveryField(t *testing.T) {
 	f.UDPPort, f.MTU, f.Batch, f.Idle, f.Window, f.ValueBytes, f.Verbosity = 99, 1400, BatchFrame, IdleYield, 128, 1<<20, "debug"
 	f.Sessions, f.SessionIdle = 77, 4096
 	f.Timing = Timing{2 * time.Millisecond, 3 * time.Millisecond, 4 * time.Second, 1500 * time.Millisecond, 70 * time.Millisecond, 5 * time.Second}
-	f.MaxValue, f.SlowLearner = 50_000, SlowDrop
+	f.MaxValue, f.SlowLearner, f.Multicast = 50_000, SlowDrop, true
 	f.Nodes = []Node{
 		{ID: 5, Roles: Acceptor | Client, Interface: `wp"0\`, Queue: 3, MAC: mac(5), IP: netip.MustParseAddr("10.0.0.5"), Port: 7,
 			Core: 2, Host: "here", Idle: IdleSpin, Endpoint: "e"},

@@ -38,10 +38,10 @@ type packed struct {
 	now       paxos.Time
 }
 
-func newPacked(t testing.TB, batch cluster.Batch, outstanding int) *packed {
+func newPacked(t testing.TB, batch cluster.Batch, multicast bool, outstanding int) *packed {
 	t.Helper()
 	f := cluster.New()
-	f.Transport, f.Batch, f.Window, f.ValueBytes = cluster.TransportMem, batch, 1<<14, 1<<22
+	f.Transport, f.Batch, f.Multicast, f.Window, f.ValueBytes = cluster.TransportMem, batch, multicast, 1<<14, 1<<22
 	for _, n := range []struct {
 		roles    cluster.Roles
 		endpoint string
@@ -97,13 +97,29 @@ func (p *packed) until(values uint64) {
 	}
 }
 
+// packedRuns are the ways to run the packed layout.
+func packedRuns() (all []struct {
+	batch     cluster.Batch
+	multicast bool
+}) {
+	for _, batch := range []cluster.Batch{cluster.BatchInstance, cluster.BatchFrame, cluster.BatchOff} {
+		for _, multicast := range []bool{false, true} {
+			all = append(all, struct {
+				batch     cluster.Batch
+				multicast bool
+			}{batch, multicast})
+		}
+	}
+	return all
+}
+
 // In the steady state no burst allocates: neither on the way of a value, nor for heartbeats, leases, trimming and retries, which this run's
 // virtual seconds hold many of.
 func TestCyclesDoNotAllocate(t *testing.T) {
-	for _, batch := range []cluster.Batch{cluster.BatchInstance, cluster.BatchFrame, cluster.BatchOff} {
+	for _, c := range packedRuns() {
 		for _, outstanding := range []int{1, 256} {
-			t.Run(fmt.Sprint(batch, outstanding), func(t *testing.T) {
-				p := newPacked(t, batch, outstanding)
+			t.Run(fmt.Sprint(c.batch, c.multicast, outstanding), func(t *testing.T) {
+				p := newPacked(t, c.batch, c.multicast, outstanding)
 				p.until(1000)
 				before := p.source.done
 				cycles := uint64(2000 / max(1, outstanding/32))
@@ -129,7 +145,7 @@ func TestCyclesDoNotAllocate(t *testing.T) {
 
 // Everything that is submitted comes back, in few cycles: nothing waits for a timer.
 func TestPackedOnMem(t *testing.T) {
-	p := newPacked(t, cluster.BatchInstance, 1)
+	p := newPacked(t, cluster.BatchInstance, false, 1)
 	p.until(100)
 	before := p.now
 	p.until(1100)
@@ -140,6 +156,26 @@ func TestPackedOnMem(t *testing.T) {
 		c := &q.node.Counters
 		if c.InboxFull+c.NoFrame+c.TxDropped+c.NoRoute+c.TooLong != 0 || c.Dropped != [paxos.NumDrops]uint64{} {
 			t.Errorf("something was dropped: %+v", c)
+		}
+	}
+}
+
+// frames is how many frames the processes wrote for so many values.
+func (p *packed) frames(values uint64) (n uint64) {
+	p.until(p.source.done + values)
+	for _, q := range p.processes {
+		n += q.node.Counters.Frames
+	}
+	return n
+}
+
+// With multicast the three acceptors of a process share a frame: of a value that is alone in flight two of its accepts are saved.
+func TestPackedMulticastFrames(t *testing.T) {
+	for _, batch := range []cluster.Batch{cluster.BatchInstance, cluster.BatchFrame, cluster.BatchOff} {
+		const values = 2000
+		without, with := newPacked(t, batch, false, 1).frames(values), newPacked(t, batch, true, 1).frames(values)
+		if with+2*values*9/10 > without {
+			t.Errorf("batch %s: %d frames for %d values with multicast, %d without", batch, with, values, without)
 		}
 	}
 }

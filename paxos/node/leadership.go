@@ -74,6 +74,20 @@ func borderTrouble(c *Counters) (trouble []string) {
 	return trouble
 }
 
+// groupTrouble names a reason for having no leader that nobody can see from here: what is for all goes to an address that not every network carries.
+func groupTrouble(f *cluster.File, proposers []ProposerStatus) (trouble []string) {
+	if !f.Multicast || f.Transport != cluster.TransportAFXDP || f.LinkLayer() != cluster.LinkEthernet {
+		return nil
+	}
+	for i := range proposers {
+		if p := &proposers[i]; p.Leader == 0 && !p.Stopped && p.SinceS > f.Timing.LeaderTimeout.Seconds() {
+			trouble = append(trouble, fmt.Sprintf("proposer %d finds no leader, and multicast is on: if the network does not forward frames to %v, or a NIC "+
+				"takes them to a queue that no process is bound to, set multicast = false", p.ID, groupMAC(f)))
+		}
+	}
+	return trouble
+}
+
 // Handover is the outcome of a planned handover.
 type Handover struct {
 	From   paxos.NodeID `json:"from"`

@@ -6,8 +6,11 @@ import (
 )
 
 // With multicast, what a role says to several nodes in a row leaves in one frame for each way on which some of them are: those of one process are
-// on one way always, those behind one NIC wherever its port has a peer that reaches them all. The frame's header names the nodes. Roles know nothing of it: they
+// on one way always, those of several wherever the port has a peer that reaches them all. The frame's header names the nodes. Roles know nothing of it: they
 // say a thing to each, one after the other, and get it each by itself.
+//
+// Processes that share a NIC share no frame: it would come in on one queue, and with the process of that queue dead the others, alive, would never get
+// it, nor any retry that is for the dead one too.
 
 // fansKept is how many sets of nodes are remembered for each local node: acceptors with learners, learners, all others; after a loss, parts of those.
 const fansKept = 4
@@ -86,7 +89,7 @@ func (n *Node) branch(f *fan, place int, nodes paxos.NodeSet) paxos.NodeSet {
 		switch {
 		case q.lane != r.lane:
 			continue
-		case q.peer == r.peer:
+		case q.process == r.process:
 		case q.many == r.many && r.many != dataplane.NoPeer:
 			peer = r.many
 		default:
@@ -144,8 +147,13 @@ func (n *Node) others(h *paxos.FrameHeader, nodes paxos.NodeSet, data []byte) bo
 // forward passes a frame on to a process of this host, for those of its nodes that are there.
 func (n *Node) forward(r *route, data []byte, nodes, there paxos.NodeSet) {
 	f, ok := n.take(r.lane)
-	if !ok || len(data) > cap(f.Data) {
+	if !ok {
 		n.Counters.NoFrame++
+		return
+	}
+	if len(data) > cap(f.Data) {
+		n.Counters.TooLong++ // this host has a smaller mtu than the sender
+		r.lane.stash = append(r.lane.stash, f)
 		return
 	}
 	f.Data = f.Data[:copy(f.Data[:cap(f.Data)], data)]

@@ -92,11 +92,11 @@ func (n *Node) direct(c *Config) {
 		n.local = append(n.local, paxos.NodeID(id))
 		n.here |= paxos.SetOf(paxos.NodeID(id))
 	}
-	for _, e := range c.File.Endpoints() {
+	for process, e := range c.File.Endpoints() {
 		for _, node := range e.Nodes {
 			n.roles[node.ID] = rolesOf(node.Roles)
 			if way, ok := c.Ways[e.Key]; ok {
-				n.routes[node.ID] = route{lane: n.ports[way.Port], peer: way.Peer, many: dataplane.NoPeer, pass: way.Pass}
+				n.routes[node.ID] = route{lane: n.ports[way.Port], peer: way.Peer, many: dataplane.NoPeer, pass: way.Pass, process: process}
 				if many, ok := c.Many[way.Port]; ok && way.Many {
 					n.routes[node.ID].many = many
 				}

@@ -55,10 +55,16 @@ func wire(s *Spec, local cluster.Endpoint) (w *wiring, err error) {
 			}
 		}
 		w.mtu = min(w.mtu, port.MTU())
-		w.ways[e.Key] = Way{Port: len(w.ports), Pass: true}
+		w.ways[e.Key] = Way{Port: len(w.ports), Pass: behindOne(local, e)}
 		w.ports = append(w.ports, port)
 	}
 	return w, checkMTU(s.File, w.mtu)
+}
+
+// behindOne tells whether frames for one of two endpoints of a host may come in at the other: behind one MAC the NIC chooses the queue. With a NIC of its own an
+// endpoint gets its own, and what it got from the group's address too, so nothing is passed on to it.
+func behindOne(a, b cluster.Endpoint) bool {
+	return a.MAC == b.MAC || a.MAC.IsZero() || b.MAC.IsZero()
 }
 
 // checkMTU refuses what the protocol cannot run on.
@@ -145,27 +151,31 @@ func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoi
 		if f.LinkLayer() == cluster.LinkUDP4 {
 			p.IP, p.UDPPort = e.IP, e.Port
 		}
-		w.ways[e.Key] = Way{Peer: addPeer(&c.Peers, p), Many: listens(e)}
+		w.ways[e.Key] = Way{Peer: addPeer(&c.Peers, p), Many: listens(f, e)}
 	}
-	if f.Multicast && f.LinkLayer() == cluster.LinkEthernet {
+	if f.LinkLayer() == cluster.LinkEthernet {
 		mac := groupMAC(f)
-		w.many[len(w.ports)] = addPeer(&c.Peers, afxdp.PeerAddr{MAC: mac})
-		if listens(local) {
+		if listens(f, local) { // also without multicast: others may have it
 			c.Listen = []net.HardwareAddr{mac}
+		}
+		if f.Multicast {
+			w.many[len(w.ports)] = addPeer(&c.Peers, afxdp.PeerAddr{MAC: mac})
 		}
 	}
 	return afxdp.Open(c)
 }
 
-// listens tells whether an endpoint takes frames to the group's multicast address: those to whom much is said at once do.
-func listens(e cluster.Endpoint) bool {
-	return slices.ContainsFunc(e.Nodes, func(n cluster.Node) bool { return n.Roles&(cluster.Acceptor|cluster.Learner) != 0 })
+// listens tells whether an endpoint takes frames to the group's multicast address: those to whom much is said at once do, if they have their NIC to
+// themselves. Of processes that share one, whoever has the queue that such a frame comes in on would hold its life in its hands for the others.
+func listens(f *cluster.File, e cluster.Endpoint) bool {
+	return slices.ContainsFunc(e.Nodes, func(n cluster.Node) bool { return n.Roles&(cluster.Acceptor|cluster.Learner) != 0 }) &&
+		!slices.ContainsFunc(f.Endpoints(), func(o cluster.Endpoint) bool { return o.Key != e.Key && o.MAC == e.MAC })
 }
 
 // groupMAC is the multicast address of a group: a locally administered one, like enough to no other group's that NICs of others need not look at its frames.
 func groupMAC(f *cluster.File) net.HardwareAddr {
-	x := f.Cluster*0x9E3779B97F4A7C15 + uint64(f.Group)
-	return net.HardwareAddr{0x03, 'W', 'P', byte(x >> 16), byte(x >> 8), byte(x)}
+	x := (f.Cluster ^ uint64(f.Group)<<48) * 0x9E3779B97F4A7C15 // whose upper bits depend on all of both
+	return net.HardwareAddr{0x03, 'W', 'P', byte(x >> 56), byte(x >> 48), byte(x >> 40)}
 }
 
 func addPeer(peers *[]afxdp.PeerAddr, p afxdp.PeerAddr) dataplane.Peer {

@@ -25,6 +25,7 @@ type Process struct {
 	notices  chan Notice
 	started  time.Time
 	idle     dataplane.IdleKind
+	letSleep func() // the cores, again; nil where they may all along
 
 	ended      chan struct{} // closed when Run is over
 	background sync.WaitGroup
@@ -68,6 +69,9 @@ func Open(s Spec) (p *Process, err error) {
 		s.warn("values will wait for memory where it is used for the first time: %v", err)
 	}
 	if err := p.makeLoop(core, w.ports); err != nil {
+		return nil, err
+	}
+	if err := p.hold(); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -146,7 +150,20 @@ func (p *Process) makeLoop(core int, ports []dataplane.Port) (err error) {
 	for _, id := range p.spec.Nodes {
 		name += fmt.Sprintf(" %d", id)
 	}
-	p.loop, err = dataplane.NewLoop(dataplane.LoopConfig{Name: name, Core: core, Idle: p.idle, Ports: ports}, p.node)
+	p.loop, err = dataplane.NewLoop(dataplane.LoopConfig{Name: name, Core: core, Idle: p.idle, Ports: ports, FIFO: p.spec.Hold.FIFO}, p.node)
+	return err
+}
+
+// hold takes what the spec wants of the machine, once all is there that may still fail.
+func (p *Process) hold() (err error) {
+	if p.spec.Hold.Memory {
+		if err := dataplane.LockMemory(); err != nil {
+			return err
+		}
+	}
+	if p.spec.Hold.DMALatency {
+		p.letSleep, err = dataplane.HoldDMALatency(0)
+	}
 	return err
 }
 
@@ -183,6 +200,9 @@ func (p *Process) Stop() { p.loop.Stop() }
 func (p *Process) Close() { p.once.Do(p.release) }
 
 func (p *Process) release() {
+	if p.letSleep != nil {
+		p.letSleep()
+	}
 	for _, port := range p.ports {
 		port.Close()
 	}

@@ -17,6 +17,8 @@ type seat struct {
 	node  paxos.NodeID
 	place int // of the node among the local ones
 	kind  paxos.Role
+	nodes paxos.NodeSet // node alone
+	roles roleSet       // kind alone
 	role  role
 	inbox []paxos.Message
 	out   *paxos.Outbox
@@ -28,7 +30,7 @@ type seat struct {
 
 func newSeat(id paxos.NodeID, place int, kind paxos.Role, r role, size *Sizes) *seat {
 	return &seat{
-		node: id, place: place, kind: kind, role: r, inbox: make([]paxos.Message, 0, size.Inbox), out: paxos.NewOutboxOf(size.Outbox, size.Arena),
+		node: id, place: place, kind: kind, nodes: paxos.SetOf(id), roles: setOf(kind), role: r, inbox: make([]paxos.Message, 0, size.Inbox), out: paxos.NewOutboxOf(size.Outbox, size.Arena),
 	}
 }
 

@@ -17,6 +17,7 @@ type Spec struct {
 	StateDir string       // of acceptors and proposers
 	Core     int          // overrides the file; CoreOfFile: as the file says
 	Idle     cluster.Idle // overrides the file; ""
+	Hold     Hold         // what the process holds of its machine
 
 	// Links are ready-made rings to the other endpoints of this process, by Endpoint.Key. Endpoints of this host that are not in
 	// it are other processes.
@@ -27,6 +28,13 @@ type Spec struct {
 	Notice  func(n Notice)                           // gets the events, on a goroutine of its own; may be nil
 	Warn    func(format string, args ...any)         // gets what people should know at start; may be nil
 	Observe func(s Stepped)                          // gets every step of every role, on the loop; nil costs nothing
+}
+
+// Hold is what a process holds of its machine from Open to Close.
+type Hold struct {
+	Memory     bool // its memory, locked for the rest of its life (dataplane.LockMemory)
+	DMALatency bool // all cores awake (dataplane.HoldDMALatency)
+	FIFO       bool // its core, before everything that is not real-time (dataplane.LoopConfig)
 }
 
 // CoreOfFile as Spec.Core takes the core that the file names.

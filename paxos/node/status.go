@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime/metrics"
 	"time"
@@ -20,6 +21,7 @@ type Status struct {
 	Incarnation uint64              `json:"incarnation"`
 	Transport   string              `json:"transport"`
 	Batch       string              `json:"batch"`
+	Multicast   bool                `json:"multicast"` // it sends what is for several nodes once; it takes that in any case
 	MTU         int                 `json:"mtu"`
 	Idle        string              `json:"idle"`
 	Core        int                 `json:"core"` // -1: not pinned
@@ -31,9 +33,17 @@ type Status struct {
 	Border      Counters            `json:"border"`
 	Dropped     map[string]uint64   `json:"dropped,omitempty"` // of Border.Dropped, those that happened, by name
 	Loop        dataplane.LoopStats `json:"loop"`
+	GC          GCStatus            `json:"gc"`
 	Usage       Usage               `json:"usage"`
 	HeapAllocs  uint64              `json:"heap_allocs"`       // objects that the whole process allocated since its start; its loop allocates none in the steady state
 	Trouble     []string            `json:"trouble,omitempty"` // why something does not move, for people
+}
+
+// GCStatus is the garbage collector's: how it is set, and how often it ran since the process began. LoopStats.GCCycles counts from when the loop began.
+type GCStatus struct {
+	Percent    int64  `json:"percent"`               // of what lives, how much garbage there is when it runs; -1: off
+	LimitBytes int64  `json:"limit_bytes,omitempty"` // memory from which on it runs in any case; 0: none
+	Cycles     uint64 `json:"cycles"`
 }
 
 // PortStatus is a port's.
@@ -122,14 +132,15 @@ func (p *Process) Status() (*Status, error) {
 	f := p.spec.File
 	s := &Status{
 		PID: os.Getpid(), UptimeS: time.Since(p.started).Seconds(), Cluster: fmt.Sprintf("0x%016x", f.Cluster), Group: f.Group,
-		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), MTU: p.node.mtu,
-		Idle: p.idle.String(), Core: p.endpoint.Core,
+		Incarnation: uint64(p.node.incarnation), Transport: string(f.Transport), Batch: string(f.Batch), Multicast: f.Multicast,
+		MTU: p.node.mtu, Idle: p.idle.String(), Core: p.endpoint.Core,
 	}
 	stats, err := p.stats()
 	if err != nil {
 		return nil, err
 	}
 	s.Loop, s.HeapAllocs, s.Usage = stats, heapAllocs(), *p.usage(&stats)
+	s.GC = readGC(s.Usage.GCCycles)
 	p.Inspect(func() { p.read(s) })
 	for reason, n := range s.Border.Dropped {
 		if n > 0 {
@@ -192,6 +203,11 @@ func (p *Process) read(s *Status) {
 	}
 	s.Trouble = append(s.Trouble, portTrouble(s.Ports)...)
 	s.Trouble = append(s.Trouble, borderTrouble(&s.Border)...)
+	s.Trouble = append(s.Trouble, groupTrouble(p.spec.File, s.Proposers)...)
+	if s.Loop.FIFOGivenBack > 0 {
+		s.Trouble = append(s.Trouble, fmt.Sprintf("the loop kept everything else off core %d for seconds and gave SCHED_FIFO back: isolate the core, or run "+
+			"without --fifo", s.Core))
+	}
 	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
 		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
 			"gave it to another machine", s.Core, gap/1e6))
@@ -234,6 +250,22 @@ func portTrouble(ports []PortStatus) (trouble []string) {
 		}
 	}
 	return trouble
+}
+
+// readGC asks the runtime how its collector is set.
+func readGC(cycles uint64) GCStatus {
+	s := GCStatus{Cycles: cycles}
+	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
+	metrics.Read(samples)
+	if samples[0].Value.Kind() == metrics.KindUint64 {
+		s.Percent = max(-1, int64(samples[0].Value.Uint64())) // the runtime tells -1 in 64 bits without a sign
+	}
+	if samples[1].Value.Kind() == metrics.KindUint64 {
+		if limit := samples[1].Value.Uint64(); limit < math.MaxInt64 {
+			s.LimitBytes = int64(limit)
+		}
+	}
+	return s
 }
 
 func heapAllocs() uint64 {

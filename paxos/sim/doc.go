@@ -6,7 +6,8 @@
 //
 // The life of a run (Run):
 //
-//  1. The seed draws a cluster (plan.go): roles, who shares a machine, sizes, timers, load. Every concern has a random stream of its own.
+//  1. The seed draws a cluster (plan.go): roles, who shares a machine or a NIC, sizes, timers, load, multicast. Every concern has a random stream of its
+//     own.
 //  2. The world (world.go) takes what is next, an arrival on the network or an event that somebody arranged, moves the time there, and lets
 //     machines that have something to do take a turn of their loop (machine.go). Clients work on registers through the log (source.go,
 //     registry.go). Faults (faults.go) are what the profile (profile.go) allows, and the protocol is held to survive.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"wirepaxos/dataplane/simwire"
 	"wirepaxos/paxos"
 	"wirepaxos/paxos/cluster"
@@ -214,7 +216,8 @@ func (f *faults) crash() {
 func (f *faults) depart() {
 	var gone *machine
 	for _, m := range f.w.machines {
-		if m.up() && m.has(cluster.Proposer) && !m.has(cluster.Learner) && !m.has(cluster.Client) && f.mayCrash(m) && (gone == nil || m.leads()) {
+		if m.up() && m.has(cluster.Proposer) && !m.has(cluster.Learner) && !m.has(cluster.Client) && f.proposerElsewhere(m) && !f.doorOfOthers(m) &&
+			f.mayCrash(m) && (gone == nil || m.leads()) {
 			gone = m
 		}
 	}
@@ -223,6 +226,16 @@ func (f *faults) depart() {
 		f.left = gone
 		f.fell(gone)
 	}
+}
+
+// proposerElsewhere tells whether not all proposers are on this machine.
+func (f *faults) proposerElsewhere(m *machine) bool {
+	return slices.ContainsFunc(f.w.machines, func(o *machine) bool { return o != m && o.has(cluster.Proposer) })
+}
+
+// doorOfOthers tells whether frames for other machines come in at this one.
+func (f *faults) doorOfOthers(m *machine) bool {
+	return slices.ContainsFunc(f.w.machines, func(o *machine) bool { return o != m && o.door == m.index })
 }
 
 // fell notes what the cluster loses with a machine, and ends its process.
@@ -253,10 +266,12 @@ func (f *faults) restart(m *machine) {
 
 // mayCrash holds to what a profile may do (see Profile).
 func (f *faults) mayCrash(m *machine) bool {
-	most := (len(f.w.plan.file.Acceptors()) - 1) / 2
+	most, without := (len(f.w.plan.file.Acceptors())-1)/2, len(f.amnesiac)
 	for _, n := range m.endpoint.Nodes {
-		if n.Roles.Has(cluster.Acceptor) && !f.amnesiac[paxos.NodeID(n.ID)] && len(f.amnesiac) >= most {
-			return false
+		if n.Roles.Has(cluster.Acceptor) && !f.amnesiac[paxos.NodeID(n.ID)] {
+			if without++; without > most {
+				return false
+			}
 		}
 	}
 	return !m.has(cluster.Learner) || f.stateElsewhere(m)

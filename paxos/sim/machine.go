@@ -18,6 +18,7 @@ type machine struct {
 	w        *world
 	name     string
 	index    int // its address
+	door     int // the address at which frames for it come in, but from there: its own, or that of a machine of the same host
 	endpoint cluster.Endpoint
 	ids      []uint16
 	random   random // incarnations and seeds
@@ -49,7 +50,7 @@ type grant struct {
 }
 
 func newMachine(w *world, index int, e cluster.Endpoint, r *random, skewed bool) *machine {
-	m := &machine{w: w, name: e.Key, index: index, endpoint: e, random: random{state: r.next()}, disk: newDisk(), slow: 1, wakeAt: never}
+	m := &machine{w: w, name: e.Key, index: index, door: index, endpoint: e, random: random{state: r.next()}, disk: newDisk(), slow: 1, wakeAt: never}
 	for _, n := range e.Nodes {
 		m.ids = append(m.ids, n.ID)
 	}
@@ -70,24 +71,14 @@ func (m *machine) has(role cluster.Roles) bool {
 // start makes a process as cmd does, from what the disk holds. A start that fails leaves the machine down.
 func (m *machine) start() bool {
 	w := m.w
-	peers := make([]simwire.Address, 0, len(w.machines)-1)
-	ways := map[string]node.Way{}
-	for _, other := range w.machines {
-		if other != m {
-			ways[other.endpoint.Key] = node.Way{Peer: dataplane.Peer(len(peers))}
-			peers = append(peers, simwire.Address(other.index))
-		}
-	}
-	port, err := w.net.Open(m.name, peers)
-	if err != nil {
-		panic(err) // it is down, so its port is closed
-	}
+	port, ways, many := m.open()
 	m.grants = m.grants[:0]
 	c := node.Config{
-		File: w.plan.file, Nodes: m.ids, Ports: []dataplane.Port{port}, Ways: ways, MTU: w.plan.file.MTU, Now: m.clock.local(w.now),
+		File: w.plan.file, Nodes: m.ids, Ports: []dataplane.Port{port}, Ways: ways, Many: many, MTU: w.plan.file.MTU, Now: m.clock.local(w.now),
 		Draw: func() uint64 { return max(1, m.random.next()) }, State: m.state, Rounds: m, Sizes: w.plan.sizes, Patience: w.plan.patience,
 		Deliver: m.deliver, Notice: m.notice, Warn: func(string, ...any) {}, Observe: m.observe,
 	}
+	var err error
 	if m.has(cluster.Client) {
 		c.Client, err = m.clientSpec()
 	}
@@ -110,6 +101,44 @@ func (m *machine) start() bool {
 	m.busyUntil = 0
 	m.wake(w.now)
 	return true
+}
+
+// open opens the port of a process, and says how it reaches the others: each at its door and, where there are groups, all that listen to one at once.
+// Those of its own host it reaches directly, and passes on what comes in for them.
+func (m *machine) open() (port *simwire.Port, ways map[string]node.Way, many map[int]dataplane.Peer) {
+	w := m.w
+	var peers, group []simwire.Address
+	for _, other := range w.machines {
+		if other != m {
+			peers = append(peers, simwire.Address(other.index))
+		}
+	}
+	ways = map[string]node.Way{}
+	for _, other := range w.machines {
+		if other == m {
+			continue
+		}
+		way, at := node.Way{}, simwire.Address(other.door)
+		if other.door == m.door {
+			way.Pass, at = true, simwire.Address(other.index)
+		} else {
+			way.Many = w.plan.groups && (other.has(cluster.Acceptor) || other.has(cluster.Learner))
+		}
+		way.Peer = dataplane.Peer(slices.Index(peers, at))
+		ways[other.endpoint.Key] = way
+		if way.Many && !slices.Contains(group, at) {
+			group = append(group, at)
+		}
+	}
+	var groups [][]simwire.Address
+	if len(group) > 0 {
+		groups, many = [][]simwire.Address{group}, map[int]dataplane.Peer{0: dataplane.Peer(len(peers))}
+	}
+	port, err := w.net.Open(m.name, peers, groups...)
+	if err != nil {
+		panic(err) // it is down, so its port is closed
+	}
+	return port, ways, many
 }
 
 // introduce tells the checkers who runs here now.
@@ -166,6 +195,7 @@ func (m *machine) tally() {
 	for _, c := range m.clients() {
 		m.w.features.add(featRenewed, c.Counters.Renewed)
 	}
+	m.w.features.add(featPassed, m.node.Counters.Forwarded)
 }
 
 // state is what the disk holds of a node's earlier starts.

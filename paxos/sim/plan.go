@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"wirepaxos/paxos"
@@ -20,6 +21,8 @@ type plan struct {
 	turnNs   int64 // what a turn of a loop costs
 	workNs   int64 // and each frame or message in it
 	patience int64 // of the nodes
+	groups   bool  // ports have a peer that stands for all machines with acceptors or learners
+	shared   bool  // some machines are behind the NIC of another (world.share)
 
 	sessions, outstanding int
 	paceNs                int64 // between two values of a client; 0: as fast as they are answered
@@ -59,6 +62,8 @@ func newPlan(seed uint64, p *Profile) *plan {
 		acceptors: of(&r, 3, 3, 3, 5), proposers: int(r.between(2, 3)), learners: int(r.between(1, 3)), clients: int(r.between(1, 3)),
 	}
 	c.place(n, of(&r, apart, apart, paired, replicas))
+	multicast := newRandom(seed, "multicast")
+	c.drawMulticast(&multicast)
 	if p.fixed != nil {
 		p.fixed(c)
 		c.habits = make([]habits, len(c.file.Nodes))
@@ -199,6 +204,32 @@ func (c *plan) place(n counts, l layout) {
 	}
 }
 
+// drawMulticast draws whether there is multicast, and what it can make use of: groups, and machines or hosts with several nodes that get the same.
+func (c *plan) drawMulticast(r *random) {
+	multicast, groups, dense := r.percent(50), r.percent(60), r.below(3)
+	c.file.Multicast, c.groups, c.shared = multicast, multicast && groups, multicast && dense == 1
+	if multicast && dense == 2 {
+		c.join(firstAcceptor+1, firstAcceptor)
+		c.join(firstLearner+1, firstLearner)
+	}
+}
+
+// join moves all that runs on the machine of one node to that of another. It does nothing where one of the two is not there, nor where a client runs: one
+// that loses a session is begun anew, which its machine allows while a learner runs elsewhere.
+func (c *plan) join(from, to uint16) {
+	source, e1 := c.file.EndpointOf(from)
+	target, e2 := c.file.EndpointOf(to)
+	client := func(n cluster.Node) bool { return n.Roles.Has(cluster.Client) }
+	if e1 != nil || e2 != nil || slices.ContainsFunc(source.Nodes, client) || slices.ContainsFunc(target.Nodes, client) {
+		return
+	}
+	for i := range c.file.Nodes {
+		if n := &c.file.Nodes[i]; n.Endpoint == source.Key {
+			n.Endpoint = target.Key
+		}
+	}
+}
+
 // idle is a cluster that only beats.
 func (c *plan) idle() {
 	c.steady()
@@ -218,6 +249,7 @@ func (c *plan) load() {
 
 func (c *plan) steady() {
 	c.file.Nodes, c.file.MTU, c.file.Batch, c.file.Window, c.file.ValueBytes = nil, 1472, cluster.BatchInstance, 4096, 1<<20
+	c.file.Multicast, c.groups, c.shared = false, false, false
 	c.place(counts{acceptors: 3, proposers: 2, learners: 2, clients: 1}, apart)
 	c.file.Timing = cluster.Timing{
 		Heartbeat: time.Millisecond, Retry: 10 * time.Millisecond, Lease: 2 * time.Second, LeaderTimeout: 100 * time.Millisecond, SlowAfter: time.Second,
@@ -232,8 +264,18 @@ func (c *plan) steady() {
 func (c *plan) String() string {
 	f, t := c.file, c.file.Timing
 	machines := len(f.Endpoints())
+	multicast := "no multicast"
+	if f.Multicast {
+		multicast = "multicast"
+		if !c.groups {
+			multicast += " without groups"
+		}
+		if c.shared {
+			multicast += ", some machines behind the NIC of another"
+		}
+	}
 	return fmt.Sprintf("%d acceptors, %d proposers, %d learners, %d clients on %d machines; batch %s, mtu %d, window %d, queues %d; "+
-		"heartbeat %v, retry %v, leader timeout %v, lease %v; %d sessions of %d outstanding, values up to %d bytes; room for %d sessions, idle after %d instances; slow learners: %s, after %v",
+		"heartbeat %v, retry %v, leader timeout %v, lease %v; %d sessions of %d outstanding, values up to %d bytes; room for %d sessions, idle after %d instances; slow learners: %s, after %v; %s",
 		len(f.Acceptors()), len(f.Proposers()), len(f.Learners()), len(f.Clients()), machines, f.Batch, f.MTU, f.Window, c.queue,
-		t.Heartbeat, t.Retry, t.LeaderTimeout, t.Lease.Round(time.Millisecond), c.sessions, c.outstanding, c.maxValue, f.Sessions, f.SessionIdle, f.SlowLearner, t.SlowAfter)
+		t.Heartbeat, t.Retry, t.LeaderTimeout, t.Lease.Round(time.Millisecond), c.sessions, c.outstanding, c.maxValue, f.Sessions, f.SessionIdle, f.SlowLearner, t.SlowAfter, multicast)
 }

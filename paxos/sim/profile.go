@@ -20,6 +20,8 @@ import "fmt"
 //     also with those of another client that still runs: that one then loses them. What it had in flight may or may not be delivered.
 //   - Learners may keep no more sessions than there are in use, or few more: a new one waits until another has been idle for long.
 //   - People ask for handovers, also for such that cannot be.
+//   - Several nodes of one role may share a machine, or machines a NIC: a process that would take more than a minority of the acceptors with it does not
+//     crash, and neither the last proposer nor what passes on frames for others leaves for good.
 //   - A disk keeps what was synced; of the rest it may keep anything. The power may go in the middle of a start or of a reservation of rounds.
 type Profile struct {
 	Name string

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"wirepaxos/dataplane/simwire"
 	"wirepaxos/paxos"
 	"wirepaxos/paxos/cluster"
 )
@@ -14,6 +13,7 @@ import (
 // the same on every machine.
 type Steady struct {
 	Packed      bool // acceptors and learner on one machine, proposer and client on another; otherwise each on one of its own
+	Multicast   bool // also to groups
 	Batch       cluster.Batch
 	Outstanding int
 	Size        int
@@ -23,7 +23,7 @@ type Steady struct {
 // Traffic is what the values cost: all machines together.
 type Traffic struct {
 	Values   uint64 // delivered
-	Frames   uint64 // sent
+	Frames   uint64 // sent; one to a group once
 	Messages uint64 // in those frames
 	Bytes    uint64 // of their payloads, link headers left out
 	Turns    uint64 // of loops
@@ -39,16 +39,12 @@ func (c Steady) Measure() (Traffic, error) {
 			c.Outstanding, paxos.SessionSpan)
 	}
 	w := newWorld(&Config{Seed: 1, Profile: &Profile{Name: "steady", fixed: func(p *plan) { p.steadyLoad(&c) }}})
-	bytes := uint64(0)
-	w.net.Tap(func(e simwire.TapEvent) {
-		if e.Kind == simwire.Sent {
-			bytes += uint64(len(e.Data))
-		}
-	})
 	count := func() (t Traffic) {
-		t = Traffic{Frames: w.net.Counts()[simwire.Sent], Bytes: bytes, Turns: w.turns}
+		t.Turns = w.turns
 		for _, m := range w.machines {
 			if m.up() {
+				t.Frames += m.port.Counters().TxFrames
+				t.Bytes += m.port.Counters().TxBytes
 				t.Messages += m.node.Counters.Sent
 			}
 		}
@@ -86,6 +82,7 @@ func (c *plan) steadyLoad(load *Steady) {
 	c.steady()
 	f := c.file
 	f.Nodes, f.Batch, f.SlowLearner, f.Sessions = nil, load.Batch, cluster.SlowHold, manySessions
+	f.Multicast, c.groups = load.Multicast, load.Multicast
 	c.place(counts{acceptors: 3, proposers: 1, learners: 1, clients: 1}, apart)
 	for i := range f.Nodes {
 		if !load.Packed {

@@ -78,7 +78,11 @@ func (t *trace) messages(data []byte) (text string) {
 	if drop != paxos.DropNone {
 		return fmt.Sprintf(" %d bytes, damaged: %v", len(data), drop)
 	}
-	text = fmt.Sprintf(" %d to %d:", h.Sender, h.Destination)
+	text = fmt.Sprintf(" %d to", h.Sender)
+	for nodes := h.Nodes(); nodes != 0; nodes &= nodes - 1 {
+		text += fmt.Sprintf(" %d", nodes.Least())
+	}
+	text += ":"
 	for len(rest) > 0 {
 		var m paxos.Message
 		if rest, drop = paxos.Decode(rest, &m); drop != paxos.DropNone {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"wirepaxos/dataplane/simwire"
 	"wirepaxos/paxos"
@@ -15,7 +16,8 @@ type world struct {
 	profile  *Profile
 	net      *simwire.Net
 	machines []*machine
-	at       []*machine // by address
+	at       []*machine                      // by address
+	home     [paxos.MaxNodes]simwire.Address // of each node
 	events   events
 	suite    *check.Suite
 	trace    trace
@@ -57,7 +59,17 @@ func newWorld(cfg *Config) *world {
 		m := newMachine(w, i, e, &random, cfg.Profile.skewed)
 		m.habits = p.habits[i]
 		w.machines = append(w.machines, m)
-		w.net.Address(m.name)
+		at := w.net.Address(m.name)
+		for _, id := range m.ids {
+			w.home[id] = at
+		}
+	}
+	if p.file.Multicast {
+		w.net.Tap(w.frame)
+	}
+	if p.shared {
+		w.share(firstAcceptor+1, firstAcceptor)
+		w.share(firstLearner, firstAcceptor+2)
 	}
 	w.at = w.machines // addresses are given in the order of machines
 	w.faults = newFaults(w, cfg.Seed)
@@ -71,6 +83,16 @@ func newWorld(cfg *Config) *world {
 		w.events.add(random.below(5*ms), func() { m.start() })
 	}
 	return w
+}
+
+// share puts the machine of one node on the host of another's, behind its NIC: all that others send it comes in there and is passed on. It does nothing
+// where that is one machine or the first node is not there.
+func (w *world) share(id, host uint16) {
+	for _, m := range w.machines {
+		if slices.Contains(m.ids, id) {
+			m.door = int(w.home[host])
+		}
+	}
 }
 
 // run lets things happen until stop says that it is enough, something is wrong, or the time is up.

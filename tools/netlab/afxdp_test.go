@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -13,16 +14,20 @@ import (
 	"wirepaxos/dataplane/afxdp"
 )
 
-// bind opens an AF_XDP port on a queue of a host, with all hosts of the lab as its peers: a host's slot is its number.
-func bind(t testing.TB, lab *Lab, host string, queue int, link string) *afxdp.Port {
+// bind opens an AF_XDP port on a queue of a host, with all hosts of the lab as its peers: a host's slot is its number. Behind them is a peer for each
+// multicast address.
+func bind(t testing.TB, lab *Lab, host string, queue int, link string, groups ...net.HardwareAddr) *afxdp.Port {
 	t.Helper()
 	var peers []afxdp.PeerAddr
 	for _, h := range lab.Hosts() {
 		peers = append(peers, afxdp.PeerAddr{MAC: h.MAC, IP: h.IP, UDPPort: 7471})
 	}
+	for _, mac := range groups {
+		peers = append(peers, afxdp.PeerAddr{MAC: mac})
+	}
 	var port *afxdp.Port
 	err := lab.Do(host, func() (err error) {
-		port, err = afxdp.Open(afxdp.Config{Interface: Interface, Queue: queue, Link: link, UDPPort: 7471, Peers: peers})
+		port, err = afxdp.Open(afxdp.Config{Interface: Interface, Queue: queue, Link: link, UDPPort: 7471, Peers: peers, Listen: groups})
 		return err
 	})
 	if err != nil {
@@ -66,6 +71,48 @@ func collect(port *afxdp.Port, n, total int) (payloads []string, from []dataplan
 		runtime.Gosched()
 	}
 	return payloads, from
+}
+
+// A frame to a multicast address, sent once, is with every other host, under the name of its sender, whatever the switch does to it, and not with the
+// sender itself.
+func TestAFXDPMulticast(t *testing.T) {
+	group := net.HardwareAddr{3, 'W', 'P', 1, 2, 3}
+	for name, c := range map[string]struct {
+		faults Faults
+		times  int
+	}{
+		"redirect":  {times: 1},
+		"duplicate": {faults: Faults{DuplicatePPM: million}, times: 2},
+		"delay":     {faults: Faults{DelayPPM: million, Delay: time.Millisecond}, times: 1},
+		"drop":      {faults: Faults{DropPPM: million}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab := up(t, Spec{Hosts: hostsNamed("a", "b", "c"), Faults: c.faults})
+			a, b, third := bind(t, lab, "a", 0, afxdp.LinkEthernet, group), bind(t, lab, "b", 0, afxdp.LinkEthernet, group), bind(t, lab, "c", 0, afxdp.LinkEthernet, group)
+			const frames = 20
+			for i := range frames {
+				post(t, a, 3, fmt.Appendf(nil, "number %02d", i))
+			}
+			for _, port := range []*afxdp.Port{b, third} {
+				times := map[string]int{}
+				payloads, from := collect(port, len("number 00"), frames*c.times)
+				for i, text := range payloads {
+					times[text]++
+					if from[i] != 0 {
+						t.Errorf("%q comes from peer %d", text, from[i])
+					}
+				}
+				for i := range frames {
+					if text := fmt.Sprintf("number %02d", i); times[text] != c.times {
+						t.Errorf("%q came %d times, want %d", text, times[text], c.times)
+					}
+				}
+			}
+			if payloads, _ := collect(a, 9, 0); len(payloads) != 0 || a.Counters().TxFrames != frames {
+				t.Errorf("the sender sent %d frames and got %q", a.Counters().TxFrames, payloads)
+			}
+		})
+	}
 }
 
 // AF_XDP sockets of two hosts exchange frames on every path through the switch, in native mode, beside kernel sockets.

@@ -1,0 +1,153 @@
+package dataplane
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// A loop under SCHED_FIFO is run before every thread that is not real-time (sched(7)): nothing but the kernel's own interrupt and migration threads
+// takes its core. One that spins then keeps its core from everything else, and if loops spin on every core the machine is gone. Three
+// things stand against that.
+//
+// A loop that is refused: one without a core, one where this process has no other core, and one on a machine where the kernel does not keep a
+// part of each core for others (sched_rt_runtime_us is -1).
+//
+// A lookout: a thread of the usual policy on the same core, which notes every so often that it ran. The loop itself looks at the note each
+// millisecond; once it is older than the bound, it gives SCHED_FIFO back for good, and says so in its stats. It is the loop that looks, since it is
+// what surely runs: another thread might wait for a core, or its goroutine for a P, for as long as the trouble lasts.
+//
+// The kernel's share: a task that hangs within a cycle looks at nothing any more, and gets 95 % of its core at most.
+type fifo struct {
+	boundNs int64
+	ran     atomic.Int64 // when the lookout had the core last, on the loop's clock
+	policy  func(realTime bool) error
+	stop    chan struct{}
+	lookout sync.WaitGroup
+
+	// Owned by the loop.
+	held     bool
+	gaveBack uint64
+	watched  int64 // when it looked last
+}
+
+const (
+	// fifoPriority is the lowest there is: every real-time thread of the kernel goes before a loop.
+	fifoPriority = 1
+	// fifoBoundNs is how long a loop may keep its core, unless configured. The kernel's share comes once a second.
+	fifoBoundNs = 3_000_000_000
+	// noteNs is between two notes of the lookout, or a twentieth of the bound if that is less.
+	noteNs    = 20_000_000
+	fifoNotes = 20
+)
+
+const realTimeShare = "/proc/sys/kernel/sched_rt_runtime_us"
+
+// checkFIFO tells why a loop may not have SCHED_FIFO.
+func checkFIFO(cfg *LoopConfig, allowed []int, sharePath string) error {
+	if !cfg.FIFO {
+		return nil
+	}
+	switch {
+	case cfg.FIFOBoundNs < 0:
+		return fmt.Errorf("the bound of SCHED_FIFO is %d ns: it cannot be negative", cfg.FIFOBoundNs)
+	case cfg.Core == NoCore:
+		return fmt.Errorf("SCHED_FIFO is for a loop with a core of its own: name one")
+	case len(allowed) < 2:
+		return fmt.Errorf("SCHED_FIFO is refused: core %d is the only one that this process may use, and everything else needs one too", cfg.Core)
+	}
+	share, err := os.ReadFile(sharePath)
+	if err == nil && strings.HasPrefix(string(share), "-") {
+		return fmt.Errorf("SCHED_FIFO is refused: a loop that hangs would keep core %d for ever: `sysctl -w kernel.sched_rt_runtime_us=950000`", cfg.Core)
+	}
+	return nil
+}
+
+// startFIFO begins the lookout and gives the calling thread, which must be locked to its goroutine and pinned, the policy.
+func startFIFO(cfg *LoopConfig) (*fifo, error) {
+	f := &fifo{boundNs: cfg.FIFOBoundNs, policy: cfg.policy, stop: make(chan struct{})}
+	if f.boundNs == 0 {
+		f.boundNs = fifoBoundNs
+	}
+	if f.policy == nil {
+		f.policy = setPolicy
+	}
+	f.ran.Store(Now())
+	ready := make(chan error, 1)
+	f.lookout.Add(1)
+	go f.look(cfg.Core, ready)
+	err := <-ready
+	if err == nil {
+		err = f.policy(true)
+	}
+	if err != nil {
+		f.end()
+		return nil, fmt.Errorf("SCHED_FIFO cannot be had: %w: run as root, or give CAP_SYS_NICE", err)
+	}
+	f.held = true
+	return f, nil
+}
+
+// look is the lookout.
+func (f *fifo) look(core int, ready chan<- error) {
+	defer f.lookout.Done()
+	runtime.LockOSThread() // for good: the thread ends with the goroutine, for it is narrowed to the core
+	pause := unix.NsecToTimespec(max(min(f.boundNs/fifoNotes, noteNs), 1_000_000))
+	_, err := pinThread(core)
+	ready <- err
+	if err != nil {
+		return
+	}
+	for {
+		select {
+		case <-f.stop:
+			return
+		default:
+		}
+		f.ran.Store(Now())
+		_ = unix.Nanosleep(&pause, nil) // one that is interrupted looks earlier
+	}
+}
+
+// watch gives the policy back if the lookout has not had the core for longer than the bound. The loop calls it between two cycles. Where the loop did
+// not run either (it slept, or the host took the whole machine) the bound begins anew.
+func (f *fifo) watch(now int64) {
+	away := now-f.watched > f.boundNs/2
+	f.watched = now
+	if away {
+		f.ran.Store(now)
+		return
+	}
+	if f.held && now-f.ran.Load() > f.boundNs {
+		f.giveBack()
+		f.gaveBack++
+	}
+}
+
+func (f *fifo) giveBack() {
+	f.held = false
+	_ = f.policy(false) // going back to the usual policy is refused to nobody
+}
+
+// end gives back what is held and ends the lookout.
+func (f *fifo) end() {
+	if f.held {
+		f.giveBack()
+	}
+	close(f.stop)
+	f.lookout.Wait()
+}
+
+// setPolicy sets the calling thread's. Threads that it starts get the usual one in any case.
+func setPolicy(realTime bool) error {
+	a := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}
+	if realTime {
+		a.Policy, a.Priority, a.Flags = unix.SCHED_FIFO, fifoPriority, unix.SCHED_FLAG_RESET_ON_FORK
+	}
+	return unix.SchedSetAttr(0, &a, 0)
+}

@@ -1,0 +1,170 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+
+	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/tools/netlab"
+)
+
+// labHost is where the tests look: an end of a veth pair with two queues.
+const labHost = "a"
+
+// newLab builds a pair of hosts, and takes it down at the test's end.
+func newLab(t *testing.T) *netlab.Lab {
+	t.Helper()
+	if err := netlab.Supported(); err != nil {
+		t.Skipf("needs root and veth: %v", err)
+	}
+	lab, err := netlab.Up(context.Background(), netlab.Spec{
+		Name: fmt.Sprintf("doctor_%d", os.Getpid()), Hosts: []netlab.HostSpec{{Name: labHost, Queues: 2}, {Name: "b", Queues: 2}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lab
+}
+
+// labNIC is the lines about the interface of the lab, looked at from its namespace.
+func labNIC(t *testing.T, lab *netlab.Lab, n NIC) *Page {
+	t.Helper()
+	n.Name, n.Interface = "node 1", netlab.Interface
+	e := &exam{need: &Need{AFXDP: true, NICs: []NIC{n}}, from: Here()}
+	if err := lab.Do(labHost, func() error {
+		e.nic(n)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return &e.page
+}
+
+func expect(t *testing.T, page *Page, what string, grade Grade, words ...string) {
+	t.Helper()
+	l := page.line(t, what)
+	if l.Grade != grade {
+		t.Errorf("want %v: %v, %v", grade, l.Grade, l)
+	}
+	for _, w := range words {
+		if !strings.Contains(l.String(), w) {
+			t.Errorf("%q is missing in %v", w, l)
+		}
+	}
+}
+
+// The kernel itself: each fault is made on a veth pair, seen, and mended as the line says.
+func TestLab(t *testing.T) {
+	lab := newLab(t)
+	host, err := lab.Host(labHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nic = netlab.Interface
+	sound := NIC{Mode: afxdp.ModeCopy, MTU: 1400, MAC: host.MAC}
+
+	page := labNIC(t, lab, sound)
+	if page.Count(Red) > 0 {
+		t.Errorf("nothing is wrong: %v", page.First())
+	}
+	expect(t, page, nic+" queue", Green, "queues 0 to 1")
+	expect(t, page, nic+" mode", Green, "veth", "native")
+	expect(t, page, nic+" program", Green, "none")
+	expect(t, page, nic+" steering", Yellow, "2 queues")
+
+	bad := sound
+	bad.Queue = 2
+	expect(t, labNIC(t, lab, bad), nic+" queue", Red, "queue 2", "queues 0 to 1")
+	bad = sound
+	bad.Mode = afxdp.ModeZeroCopy
+	expect(t, labNIC(t, lab, bad), nic+" mode", Red, "veth has no zero-copy")
+	bad = sound
+	bad.MAC = []byte{2, 0, 0, 0, 0, 77}
+	expect(t, labNIC(t, lab, bad), nic+" MAC", Red, host.MAC.String(), "02:00:00:00:00:4d")
+
+	inLab(t, lab, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1200) })
+	expect(t, labNIC(t, lab, sound), nic+" MTU", Red, "1200", "ip link set dev wp0 mtu 1400")
+	inLab(t, lab, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1500) })
+	expect(t, labNIC(t, lab, sound), nic+" MTU", Green)
+
+	inLab(t, lab, netlink.LinkSetDown)
+	expect(t, labNIC(t, lab, sound), nic+" link", Red, "ip link set dev wp0 up")
+	inLab(t, lab, netlink.LinkSetUp)
+	expect(t, labNIC(t, lab, sound), nic+" link", Green)
+}
+
+func inLab(t *testing.T, lab *netlab.Lab, change func(netlink.Link) error) {
+	t.Helper()
+	if err := lab.Do(labHost, func() error {
+		l, err := netlink.LinkByName(netlab.Interface)
+		if err != nil {
+			return err
+		}
+		return change(l)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A stranger's program, and ours.
+func TestLabPrograms(t *testing.T) {
+	lab := newLab(t)
+	const nic = netlab.Interface
+	sound := NIC{Mode: afxdp.ModeCopy, MTU: 1400}
+
+	var attached link.Link
+	inLab(t, lab, func(l netlink.Link) (err error) {
+		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Name: "stranger", Type: ebpf.XDP, License: "Apache-2.0", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
+		})
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		attached, err = link.AttachXDP(link.XDPOptions{Program: p, Interface: l.Attrs().Index, Flags: link.XDPGenericMode})
+		return err
+	})
+	page := labNIC(t, lab, sound)
+	expect(t, page, nic+" program", Red, `"stranger"`, "xdp off")
+	expect(t, page, nic+" mode", Yellow, "generic")
+	if err := attached.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, labNIC(t, lab, sound), nic+" program", Green, "none")
+
+	var port *afxdp.Port
+	if err := lab.Do(labHost, func() (err error) {
+		port, err = afxdp.Open(afxdp.Config{Interface: nic})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	expect(t, labNIC(t, lab, sound), nic+" program", Green, "ours")
+}
+
+// This machine is whatever it is; the page about it is whole, and mends what it finds wrong.
+func TestHere(t *testing.T) {
+	page := Examine(&Need{Bare: true, FIFO: true, DMALatency: true, LockMemory: true}, Here())
+	for _, l := range page.Lines {
+		if l.What == "" || l.Text == "" || strings.Contains(l.String(), "\n") || (l.Grade > Green) == (l.Mend == "") {
+			t.Errorf("%v: %+v", l.Grade, l)
+		}
+	}
+	for _, what := range []string{"kernel", "CAP_NET_RAW", "AF_XDP socket", "XDP program", "clock source", "steal", "isolated cores", "locked memory"} {
+		page.line(t, what)
+	}
+}

@@ -1,0 +1,103 @@
+package doctor
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/afxdp"
+)
+
+// umemBytes is what one queue locks: its UMEM.
+const umemBytes = afxdp.DefaultCells * afxdp.CellSize
+
+// memory looks at what can be locked, and in which pages it lies.
+func (e *exam) memory() {
+	if e.need.AFXDP || e.need.Bare || e.need.LockMemory {
+		e.lockedMemory()
+	}
+	e.transparentPages()
+	if e.need.AFXDP || e.need.Bare {
+		e.hugePages()
+	}
+}
+
+func (e *exam) lockedMemory() {
+	const what = "locked memory"
+	mend := "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity), or CAP_IPC_LOCK"
+	limit, there := e.limit("Max locked memory")
+	have, _ := e.capabilities()
+	switch {
+	case have&(1<<unix.CAP_IPC_LOCK) != 0:
+		e.green(what, "no limit: CAP_IPC_LOCK")
+	case !there:
+		e.yellow(what, "/proc/self/limits does not tell the limit", "mount /proc: mount -t proc proc /proc")
+	case limit < umemBytes && (e.need.AFXDP || e.need.Bare):
+		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM of one queue takes %d", limit>>10, umemBytes>>10), mend)
+	case e.need.LockMemory && limit != math.MaxUint64:
+		e.red(what, fmt.Sprintf("%d KiB may be locked, which is less than a process has", limit>>10), mend)
+	default:
+		e.green(what, "up to "+size(limit))
+	}
+}
+
+func size(bytes uint64) string {
+	if bytes == math.MaxUint64 {
+		return "any amount"
+	}
+	return fmt.Sprintf("%d KiB", bytes>>10)
+}
+
+// limit is a soft limit of this process (proc(5), /proc/pid/limits), math.MaxUint64 for none.
+func (e *exam) limit(name string) (n uint64, there bool) {
+	limits, _ := e.read("/proc/self/limits")
+	for line := range strings.Lines(limits) {
+		rest, ok := strings.CutPrefix(line, name)
+		if words := strings.Fields(rest); ok && len(words) > 0 {
+			if words[0] == "unlimited" {
+				return math.MaxUint64, true
+			}
+			n, err := strconv.ParseUint(words[0], 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// transparentPages are what rings of values lie in: dataplane.PopulateMemory asks for them.
+func (e *exam) transparentPages() {
+	const what, path = "transparent hugepages", "/sys/kernel/mm/transparent_hugepage/enabled"
+	text, there := e.read(path)
+	switch {
+	case !there:
+		e.yellow(what, "this kernel has none: every value costs look-ups of small pages", "boot a kernel with CONFIG_TRANSPARENT_HUGEPAGE")
+	case strings.Contains(text, "[never]"):
+		e.yellow(what, "off: every value costs look-ups of small pages", "echo madvise > "+path)
+	default:
+		_, chosen, _ := strings.Cut(text, "[")
+		chosen, _, _ = strings.Cut(chosen, "]")
+		e.green(what, chosen+": processes ask for them")
+	}
+}
+
+// hugePages tells of reserved ones; nothing needs them to start.
+func (e *exam) hugePages() {
+	var sizes []string
+	for _, dir := range e.list("/sys/kernel/mm/hugepages/hugepages-*kB") {
+		total, _ := e.number(dir + "/nr_hugepages")
+		free, _ := e.number(dir + "/free_hugepages")
+		kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(dir), "hugepages-"), "kB"))
+		if err == nil && total > 0 {
+			sizes = append(sizes, fmt.Sprintf("%d of %d MiB, %d free", total, kib>>10, free))
+		}
+	}
+	if len(sizes) == 0 {
+		e.green("hugepages", "none reserved, and none needed")
+		return
+	}
+	e.green("hugepages", "reserved: "+strings.Join(sizes, "; "))
+}

@@ -1,0 +1,138 @@
+package doctor
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"wirepaxos/dataplane/afxdp"
+)
+
+// Need is what is to run on the machine.
+type Need struct {
+	AFXDP bool   // it opens AF_XDP sockets
+	Bare  bool   // nothing is named: the page is about the machine as such
+	Loops []Loop // with or without a core
+	NICs  []NIC
+
+	LockMemory bool // memory is to be locked
+	DMALatency bool // /dev/cpu_dma_latency is to be held
+	FIFO       bool // loops are to run under SCHED_FIFO
+}
+
+// NoCore is the Core of a loop that is pinned nowhere, and NoQueue the Queue of an interface of which none is named.
+const (
+	NoCore  = -1
+	NoQueue = -1
+)
+
+// Loop is one poll loop.
+type Loop struct {
+	Name      string // "node 1,2"
+	Core      int
+	Interface string // of its port; "" for none
+	Spins     bool   // it never sleeps
+}
+
+// NIC is a queue of an interface that a loop binds.
+type NIC struct {
+	Name      string // "node 1,2"; "" where only the interface is named
+	Interface string
+	Queue     int
+	Mode      string           // afxdp.ModeAuto, …; "" is auto
+	UDP       bool             // packets have IPv4 and UDP headers
+	MTU       int              // payload of a frame that must fit, in bytes
+	VLAN      int              // tag on every packet; 0: none
+	MAC       net.HardwareAddr // that peers send to; nil where the cluster file does not say
+}
+
+// spinning are the loops with a core that never sleep.
+func (n *Need) spinning() (loops []Loop) {
+	for _, l := range n.Loops {
+		if l.Core != NoCore && l.Spins {
+			loops = append(loops, l)
+		}
+	}
+	return loops
+}
+
+// Source is where facts come from. Here is this machine.
+type Source struct {
+	Root string                                     // folder that stands for "/"
+	Look func(name string) (*afxdp.Sight, error)    // an interface, without binding it
+	Ask  func(s *afxdp.Sight) Driver                // what its driver tells
+	Try  func() []Attempt                           // what an AF_XDP process does first, done and undone
+	Hold func(path string) error                    // opens a device and closes it again
+	Exec func() (path string)                       // the program to give capabilities to
+	Ours func(core int) (allowed bool, list string) // whether this process may use a core, and those that it may
+}
+
+// Attempt is something that was tried.
+type Attempt struct {
+	What string
+	Mend string
+	Err  error
+}
+
+// Driver is what a driver tells of itself.
+type Driver struct {
+	Name     string          // "" where it does not tell
+	XDP      uint64          // NETDEV_A_DEV_XDP_FEATURES
+	KnowsXDP bool            // whether the kernel told XDP
+	Features map[string]bool // offloads by the kernel's names, as `ethtool -k` has them
+	RSS      []uint32        // queue of each cell of the indirection table; nil where there is none
+	Clock    string          // "hardware", "software", or "" where it does not tell: receive time-stamps
+}
+
+// exam is one examination.
+type exam struct {
+	need *Need
+	from *Source
+	page Page
+}
+
+// Examine looks at everything that the need touches.
+func Examine(need *Need, from *Source) *Page {
+	e := &exam{need: need, from: from}
+	e.kernel()
+	e.privileges()
+	e.memory()
+	e.clocks()
+	e.cores()
+	for _, n := range need.NICs {
+		e.nic(n)
+	}
+	return &e.page
+}
+
+func (e *exam) add(g Grade, what, text, mend string) {
+	e.page.Lines = append(e.page.Lines, Line{Grade: g, What: what, Text: text, Mend: mend})
+}
+
+func (e *exam) green(what, text string)        { e.add(Green, what, text, "") }
+func (e *exam) yellow(what, text, mend string) { e.add(Yellow, what, text, mend) }
+func (e *exam) red(what, text, mend string)    { e.add(Red, what, text, mend) }
+
+// read is the content of a file below the root without the blanks around it. A file that is not there is one that this kernel does not have.
+func (e *exam) read(path string) (text string, there bool) {
+	content, err := os.ReadFile(filepath.Join(e.from.Root, path))
+	return strings.TrimSpace(string(content)), err == nil
+}
+
+// number reads a file that holds one number.
+func (e *exam) number(path string) (n int64, there bool) {
+	text, there := e.read(path)
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, there && err == nil
+}
+
+// list are the files of a pattern below the root, without the root.
+func (e *exam) list(pattern string) []string {
+	paths, _ := filepath.Glob(filepath.Join(e.from.Root, pattern)) // the patterns are our own
+	for i, p := range paths {
+		paths[i] = "/" + strings.TrimPrefix(strings.TrimPrefix(p, strings.TrimSuffix(e.from.Root, "/")), "/")
+	}
+	return paths
+}
