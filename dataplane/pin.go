@@ -22,7 +22,7 @@ const maxCores = 1024
 
 // CoreSet says which cores there are for loops.
 type CoreSet struct {
-	Allowed  []int // cores this process may use (its affinity when it started), ascending
+	Allowed  []int // cores this process may use: its affinity when it started, and isolated ones that the kernel lets it have besides; ascending
 	Isolated []int // of those, the ones the kernel keeps other threads off (isolcpus), ascending
 }
 
@@ -59,12 +59,35 @@ func readCores() (CoreSet, error) {
 	if err != nil {
 		return CoreSet{}, fmt.Errorf("/sys/devices/system/cpu/isolated: %w", err)
 	}
-	for _, core := range isolated {
-		if mask.IsSet(core) {
-			set.Isolated = append(set.Isolated, core)
-		}
-	}
+	set.addIsolated(isolated, func(core int) bool { return mayHave(core, &mask) })
 	return set, nil
+}
+
+// addIsolated takes in the isolated cores. Under isolcpus the first process, and with it every other that was told nothing else, has an affinity
+// without them; whoever asks for one gets it nevertheless, unless a cpuset forbids.
+func (s *CoreSet) addIsolated(isolated []int, mayHave func(core int) bool) {
+	for _, core := range isolated {
+		if !slices.Contains(s.Allowed, core) {
+			if !mayHave(core) {
+				continue
+			}
+			s.Allowed = append(s.Allowed, core)
+		}
+		s.Isolated = append(s.Isolated, core)
+	}
+	slices.Sort(s.Allowed)
+}
+
+// mayHave tries whether the calling thread can be put on a core, and gives it its cores back.
+func mayHave(core int, former *unix.CPUSet) bool {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var wanted unix.CPUSet
+	wanted.Set(core)
+	if unix.SchedSetaffinity(0, &wanted) != nil {
+		return false
+	}
+	return unix.SchedSetaffinity(0, former) == nil
 }
 
 // ParseCores reads the kernel's form of a set of cores, "0-2,5" (Documentation/admin-guide/cputopology.rst).

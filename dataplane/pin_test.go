@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestCoreLists(t *testing.T) {
@@ -44,6 +46,30 @@ func TestCores(t *testing.T) {
 	cores.Allowed[0] = -7
 	if again, _ := Cores(); again.Allowed[0] == -7 {
 		t.Error("the caller's copy is not his own")
+	}
+}
+
+// isolcpus takes cores out of the affinity that a process begins with; a loop can be pinned there all the same.
+func TestIsolatedCoresAreForLoops(t *testing.T) {
+	set := CoreSet{Allowed: []int{0, 2}}
+	set.addIsolated([]int{1, 2, 3}, func(core int) bool { return core != 3 })
+	if want := (CoreSet{Allowed: []int{0, 1, 2}, Isolated: []int{1, 2}}); !reflect.DeepEqual(set, want) {
+		t.Errorf("%+v, want %+v", set, want)
+	}
+	var before, after unix.CPUSet
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	if !mayHave(coresAtStart.Allowed[0], &before) {
+		t.Error("a core of our own is refused")
+	}
+	if mayHave(maxCores-1, &before) {
+		t.Error("a core that does not exist can be had")
+	}
+	if err := unix.SchedGetaffinity(0, &after); err != nil || after != before {
+		t.Errorf("trying left the thread on other cores (%v)", err)
 	}
 }
 
