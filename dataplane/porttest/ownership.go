@@ -97,8 +97,7 @@ func freed(t *testing.T, port dataplane.Port) []dataplane.Frame {
 // expectFlow checks that bursts cross in both directions as they did at the start.
 func expectFlow(t *testing.T, p *Pair) {
 	t.Helper()
-	p.drain(p.A, nil)
-	p.drain(p.B, nil)
+	p.drainAll(nil, p.A, p.B)
 	for round := range uint64(4) {
 		seq := 1<<40 + round*100
 		sendBurst(t, p.A, p.AtoB, seq, 64, short)

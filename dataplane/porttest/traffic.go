@@ -12,11 +12,27 @@ import (
 )
 
 const (
-	patience   = 10 * time.Second       // a wait longer than this is a lost frame
-	quiet      = 100 * time.Millisecond // nothing more is on its way after this, unless Pair.Quiet says otherwise
+	patience   = 30 * time.Second       // a wait longer than this is a lost frame
+	quiet      = 100 * time.Millisecond // nothing more is on its way after this
+	quietSlow  = 400 * time.Millisecond // and after this on a slow machine
 	stampBytes = 12                     // sequence (8 bytes) and length (4 bytes) at the head of a stamped payload
 	maxBurst   = 128
 )
+
+func (p *Pair) quiet() time.Duration {
+	if p.Slow {
+		return quietSlow
+	}
+	return quiet
+}
+
+// often is how many times a check repeats what it does, which is n on a machine that is not slow.
+func (p *Pair) often(n int) int {
+	if p.Slow {
+		return n / 10
+	}
+	return n
+}
 
 // stamp writes a payload that tells its own sequence, length and every byte. len(data) is at least stampBytes.
 func stamp(data []byte, seq uint64) {
@@ -153,36 +169,44 @@ func waitFor(t *testing.T, what string, done func() bool) {
 
 // drain receives and frees until nothing has come for a while, and passes each frame to see (which may be nil).
 func (p *Pair) drain(port dataplane.Port, see func(f *dataplane.Frame)) {
+	p.drainAll(see, port)
+}
+
+func (p *Pair) drainAll(see func(f *dataplane.Frame), ports ...dataplane.Port) {
 	var frames [maxBurst]dataplane.Frame
-	for last := time.Now(); time.Since(last) < p.quiet(); {
-		n := port.RxBurst(frames[:])
-		for i := range frames[:n] {
-			if see != nil {
-				see(&frames[i])
+	for last := time.Now(); time.Since(last) < p.quiet(); runtime.Gosched() {
+		for _, port := range ports {
+			n := port.RxBurst(frames[:])
+			for i := range frames[:n] {
+				if see != nil {
+					see(&frames[i])
+				}
 			}
-		}
-		port.Free(frames[:n])
-		port.Flush()
-		if n > 0 {
-			last = time.Now()
-		} else {
-			runtime.Gosched()
+			port.Free(frames[:n])
+			port.Flush()
+			if n > 0 {
+				last = time.Now()
+			}
 		}
 	}
 }
 
-// settle sends single frames in both directions until they arrive: links come up, neighbours shake hands.
+// settle sends single frames in both directions until they arrive: links come up, neighbours shake hands. What was sent more than once may
+// still come when the first one did.
 func settle(t *testing.T, p *Pair) {
 	t.Helper()
 	cross := func(from, to dataplane.Port, peer dataplane.Peer) {
 		var frames [8]dataplane.Frame
 		start := time.Now()
-		for arrived := false; !arrived; {
-			trySend(from, peer, 0, stampBytes)
-			for sent := time.Now(); !arrived && time.Since(sent) < 20*time.Millisecond; runtime.Gosched() {
+		sent, arrived := 0, 0
+		for arrived == 0 {
+			if trySend(from, peer, 0, stampBytes) {
+				sent++
+			}
+			for last := time.Now(); (arrived == 0 || arrived < sent) && time.Since(last) < p.quiet()/5; runtime.Gosched() {
 				n := to.RxBurst(frames[:])
 				to.Free(frames[:n])
-				arrived = n > 0
+				arrived += n
 				idle(from)
 				to.Flush()
 			}
@@ -190,11 +214,12 @@ func settle(t *testing.T, p *Pair) {
 				t.Fatalf("no frame crosses the link within %v (A %+v, B %+v)", patience, p.A.Counters(), p.B.Counters())
 			}
 		}
+		if arrived < sent {
+			p.drain(to, nil)
+		}
 	}
 	cross(p.A, p.B, p.AtoB)
 	cross(p.B, p.A, p.BtoA)
-	p.drain(p.A, nil)
-	p.drain(p.B, nil)
 }
 
 // idle polls a port as a loop with nothing to do would.

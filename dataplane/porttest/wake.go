@@ -30,7 +30,7 @@ func checkArm(t *testing.T, p *Pair) {
 	if p.B.FD() < 0 {
 		t.Skip("the port has no descriptor to sleep on")
 	}
-	for seq := range uint64(100) {
+	for seq := range uint64(p.often(100)) {
 		waitFor(t, "an idle port to rest", func() bool { // a wake-up for nothing may come, but not for ever
 			if !p.B.Arm() {
 				t.Fatal("Arm says that something is there on an idle port")
@@ -64,7 +64,7 @@ func checkSleepers(t *testing.T, p *Pair) {
 	if p.A.FD() < 0 || p.B.FD() < 0 {
 		t.Skip("the port has no descriptor to sleep on")
 	}
-	const turns = 2000
+	turns := uint64(p.often(2000))
 	play := func(port dataplane.Port, to dataplane.Peer, mine uint64) error {
 		var one [1]dataplane.Frame
 		for next := uint64(0); next < turns; {
@@ -112,7 +112,8 @@ func both(t *testing.T, a, b func() error) {
 
 // checkTwoLoops: each port is run by a loop of its own, B echoes what A sends, a window of frames in flight.
 func checkTwoLoops(t *testing.T, p *Pair) {
-	const total, window = 20000, 32
+	const window = 32
+	total := uint64(p.often(20000))
 	start := time.Now()
 	done := make(chan struct{})
 	ask := func() error {

@@ -38,7 +38,7 @@ func conformancePair(t *testing.T, na, nb nic, link string) *porttest.Pair {
 	}
 	a, b := start(ca), start(cb)
 	send := rawSocket(t, na.name)
-	pair := &porttest.Pair{A: a, B: b, Lossy: true, Quiet: 400 * time.Millisecond}
+	pair := &porttest.Pair{A: a, B: b, Lossy: true, Slow: true}
 	if link == afxdp.LinkEthernet {
 		pair.Pad = header.MinPacket - header.EthernetLen
 	}
