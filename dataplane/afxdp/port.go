@@ -14,8 +14,7 @@ import (
 
 // Where packets lie in their cells.
 const (
-	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell
-	maxPacket  = CellSize - rxHeadroom    // and no longer ones
+	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell, and none that is longer than the rest of it
 	payloadAt  = 320                      // where the payload of a packet to send begins: a cache line, behind all headers
 )
 
@@ -73,7 +72,7 @@ func open(config Config) (*Port, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{cells: newCells(c.Cells, c.FillRing), listener: -1}
+	p := &Port{cells: newCells(c.Cells, c.CellSize, c.FillRing), listener: -1}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
 	}
@@ -138,7 +137,7 @@ func (p *Port) address(n *nic, c *Config) *Error {
 		return fault(ErrConfig, wrong, "")
 	}
 	p.headerLen = p.link.Len()
-	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), maxPacket-p.headerLen, CellSize-payloadAt)
+	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, c.CellSize-payloadAt)
 	if p.mtu <= 0 {
 		return fault(ErrConfig, fmt.Errorf("the interface's MTU is %d", n.mtu), "run `ip link set dev %s mtu 1500`", n.name)
 	}
@@ -204,8 +203,19 @@ func (p *Port) start(n *nic, c *Config) *Error {
 		notes = append(notes, p.steering.why)
 	}
 	p.info = dataplane.Info{
-		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue, Note: strings.Join(notes, "; "),
+		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue,
+		Cell: c.CellSize, Pages: "ordinary", Node: nodeText(p.node), BusyPoll: "off",
 	}
+	if p.huge {
+		p.info.Pages = "huge"
+	}
+	if p.busyPoll {
+		p.info.BusyPoll = "prefer"
+	}
+	if p.wanted != anyNode && p.node != p.wanted {
+		notes = append(notes, fmt.Sprintf("the UMEM is not all on NUMA node %d: memory is short there", p.wanted))
+	}
+	p.info.Note = strings.Join(notes, "; ")
 	return nil
 }
 
