@@ -158,28 +158,6 @@ func TestKernelWithoutAFXDP(t *testing.T) {
 	}
 }
 
-// A zero-copy socket behind a generic program would receive nothing, although the kernel may bind it.
-func TestGenericNeverZeroCopy(t *testing.T) {
-	for _, c := range []struct {
-		mode   string
-		native bool
-		flags  uint16
-		fails  bool
-	}{
-		{ModeAuto, true, 0, false},
-		{ModeAuto, false, unix.XDP_COPY, false},
-		{ModeCopy, true, unix.XDP_COPY, false},
-		{ModeCopy, false, unix.XDP_COPY, false},
-		{ModeZeroCopy, true, unix.XDP_ZEROCOPY, false},
-		{ModeZeroCopy, false, 0, true},
-	} {
-		flags, err := bindFlags(&Config{Mode: c.mode}, &steering{native: c.native, why: "a reason"})
-		if flags != c.flags || (err != nil) != c.fails || err != nil && err.Kind != ErrNoZeroCopy {
-			t.Errorf("%s, native %v: flags %#x, %v", c.mode, c.native, flags, err)
-		}
-	}
-}
-
 // asavie/xdp gives errors as text; every one that we act on must be read back.
 func TestErrnoOf(t *testing.T) {
 	for _, e := range knownErrnos {

@@ -58,9 +58,9 @@ func noPrivilege(cause error) *Error {
 }
 
 // openSocket opens a socket on the queue, with a UMEM as the configuration has it, and maps its rings.
-func openSocket(n *nic, c *Config, flags uint16, offsets *unix.XDPMmapOffsets) (s *socket, refused *Error) {
+func openSocket(n *nic, c *Config, flags uint16, m *makings, offsets *unix.XDPMmapOffsets) (s *socket, refused *Error) {
 	node := wantedNode("/", c.Cores, busOf(n.name))
-	onNode(node, func() { s, refused = openPlaced(n, c, flags|unix.XDP_USE_NEED_WAKEUP, offsets) })
+	onNode(node, func() { s, refused = openPlaced(n, c, flags|unix.XDP_USE_NEED_WAKEUP, m, offsets) })
 	if refused == nil {
 		s.wanted, s.node = node, nodeOfMemory(s.umem)
 	}
@@ -68,19 +68,19 @@ func openSocket(n *nic, c *Config, flags uint16, offsets *unix.XDPMmapOffsets) (
 }
 
 // openPlaced is openSocket on a thread whose memory comes from where it shall.
-func openPlaced(n *nic, c *Config, flags uint16, offsets *unix.XDPMmapOffsets) (*socket, *Error) {
+func openPlaced(n *nic, c *Config, flags uint16, m *makings, offsets *unix.XDPMmapOffsets) (*socket, *Error) {
 	ordinary := func() (*bound, error) { return bindOrdinary(n.index, c, flags, offsets) }
 	if c.Hugepages == HugepagesOff || c.Hugepages == HugepagesAuto && c.Cells*c.CellSize < HugepageSize {
-		return openBound(n, c, offsets, ordinary)
+		return openBound(n, c, m, offsets, ordinary)
 	}
 	memory, err := mapHugepages(c.Cells * c.CellSize)
 	if err != nil {
 		if c.Hugepages == HugepagesOn {
 			return nil, explainHugepages(err, c)
 		}
-		return openBound(n, c, offsets, ordinary)
+		return openBound(n, c, m, offsets, ordinary)
 	}
-	s, refused := openBound(n, c, offsets, func() (*bound, error) { return bindHugepages(n.index, memory, c, flags) })
+	s, refused := openBound(n, c, m, offsets, func() (*bound, error) { return bindHugepages(n.index, memory, c, flags) })
 	if refused == nil {
 		return s, nil
 	}
@@ -89,13 +89,13 @@ func openPlaced(n *nic, c *Config, flags uint16, offsets *unix.XDPMmapOffsets) (
 		if c.Hugepages == HugepagesOn {
 			return nil, explainHugepages(refused.Cause, c)
 		}
-		return openBound(n, c, offsets, ordinary)
+		return openBound(n, c, m, offsets, ordinary)
 	}
 	return nil, refused
 }
 
 // openBound binds and maps the rings. A queue that is busy is tried again until c.BusyRetry has passed.
-func openBound(n *nic, c *Config, offsets *unix.XDPMmapOffsets, bind func() (*bound, error)) (*socket, *Error) {
+func openBound(n *nic, c *Config, m *makings, offsets *unix.XDPMmapOffsets, bind func() (*bound, error)) (*socket, *Error) {
 	const pause = 5 * time.Millisecond
 	for start := time.Now(); ; time.Sleep(pause) {
 		b, err := bind()
@@ -108,7 +108,7 @@ func openBound(n *nic, c *Config, offsets *unix.XDPMmapOffsets, bind func() (*bo
 			return s, nil
 		}
 		if !errors.Is(err, unix.EBUSY) || time.Since(start)+pause > c.BusyRetry {
-			return nil, explain(err, n, c)
+			return nil, explain(err, n, c, m)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (s *socket) close() error {
 }
 
 // explain makes a failed open an Error that says what to do.
-func explain(err error, n *nic, c *Config) *Error {
+func explain(err error, n *nic, c *Config, m *makings) *Error {
 	if errors.Is(err, errNoUMEM) {
 		return fault(errNoUMEM, err, "")
 	}
@@ -173,10 +173,9 @@ func explain(err error, n *nic, c *Config) *Error {
 		return fault(ErrInterfaceDown, errno, "run `ip link set dev %s up`", n.name)
 	case unix.ENODEV, unix.ENXIO:
 		return fault(ErrNoInterface, errno, "it went away while the port opened")
-	case unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT:
-		if c.Mode == ModeZeroCopy {
-			return fault(ErrNoZeroCopy, errno, "take mode %q or %q, or a driver with zero-copy", ModeAuto, ModeCopy)
-		}
+	}
+	if c.Mode == ModeZeroCopy && errno != 0 {
+		return m.after(errno)
 	}
 	return fault(ErrSocket, err, "")
 }
