@@ -47,7 +47,7 @@ func buildInitramfs(ctx context.Context, folder string, k *kit, s *script.Script
 		a.file(file[1:], 0o644, content)
 		s.Modules = append(s.Modules, file)
 	}
-	a.file("etc/cluster.toml", 0o644, []byte(clusterFile))
+	a.file("etc/cluster.toml", 0o644, []byte(clusterFile()))
 	text, err := json.Marshal(s)
 	if err != nil {
 		return "", err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,33 +18,23 @@ import (
 	"wirepaxos/tools/vmlab/script"
 )
 
-// machineNIC is a NIC of the guest.
-type machineNIC struct {
-	name, mac string
-	zeroCopy  bool // with the flags that virtio_net asks of a device for zero-copy
-}
-
-// nics are those of the guest, each in a port of the wire.
-var nics = []machineNIC{
-	{"wire0", "02:00:00:00:00:0a", true},
-	{"wire1", "02:00:00:00:00:0b", true},
-	{"plain0", "02:00:00:00:00:0c", false},
-}
-
 // machine is one virtual machine.
 type machine struct {
 	kit    *kit
 	accel  string // "kvm" or "tcg"
 	image  string // the initramfs
 	folder string // with the wire's sockets
+	taps   *taps  // of the machine that runs; nil: the guest has no NICs on taps
+	first  int    // the step that it begins with
 	heard  func(e script.Event)
 	output func(line string)
 
 	qemuSaid string // on its standard error: a device that breaks says so there, and is dead from then on
 }
 
-// bootTime is how long a guest may take until its first word. KVM is there or is not; an emulated machine on a busy host takes its time.
-var bootTime = map[string]time.Duration{"kvm": 8 * time.Second, "tcg": 2 * time.Minute}
+// bootTime is how long a guest may take until its first word. KVM is there or is not; an emulated machine takes 4 s on an idle host, and 10 s were
+// seen on one with much else to do.
+var bootTime = map[string]time.Duration{"kvm": 8 * time.Second, "tcg": 40 * time.Second}
 
 var (
 	errNoBoot   = errors.New("the guest does not boot")
@@ -51,27 +42,21 @@ var (
 	errBroken   = errors.New("QEMU's own NIC broke, and is dead from then on")
 )
 
-// arguments are the command line.
-func (m *machine) arguments(q *qemu) []string {
-	// nokaslr and 2 GiB: without them the device breaks now and then (doc of nictest).
-	kernel := "console=ttyS0 quiet nokaslr mitigations=off panic=-1 oops=panic"
-	args := append([]string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
-		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		"-M", "q35", "-smp", "2", "-m", "2048", "-kernel", m.kit.kernelImage(), "-initrd", m.image, "-append", kernel}, q.args...)
+// arguments are the command line, and files that QEMU gets with it.
+func (m *machine) arguments(q *qemu) (args []string, files []*os.File) {
+	// 2 GiB: with 1 GiB the device breaks (doc of nictest). nokaslr: what the kernel says of a crash can be looked up.
+	kernel := fmt.Sprintf("console=ttyS0 quiet nokaslr mitigations=off panic=-1 oops=panic isolcpus=%[1]d nohz_full=%[1]d hugepages=64 %s%d",
+		cores-1, script.FirstArgument, m.first)
+	args = append([]string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none",
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-M", "q35", "-smp", fmt.Sprint(cores), "-m", "2048",
+		"-kernel", m.kit.kernelImage(), "-initrd", m.image, "-append", kernel}, q.args...)
 	if m.accel == "kvm" {
 		args = append(args, "-accel", "kvm", "-cpu", "host")
 	} else {
 		args = append(args, "-accel", "tcg,thread=multi", "-cpu", "max")
 	}
-	for i, n := range nics {
-		device := fmt.Sprintf("virtio-net-pci,netdev=n%d,mac=%s,romfile=,disable-legacy=on", i, n.mac)
-		if n.zeroCopy {
-			device += ",iommu_platform=on,queue_reset=on"
-		}
-		args = append(args, "-device", device, "-netdev", fmt.Sprintf(
-			"dgram,id=n%d,local.type=unix,local.path=%s/nic%d,remote.type=unix,remote.path=%s/wire%d", i, m.folder, i, m.folder, i))
-	}
-	return args
+	ofNICs, files := nicArguments(m.folder, m.taps)
+	return append(args, ofNICs...), files
 }
 
 // run boots the machine and listens to it until it turns itself off. It ends the machine when ctx does.
@@ -82,8 +67,9 @@ func (m *machine) run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	cmd := exec.CommandContext(ctx, q.program, m.arguments(q)...)
-	cmd.Env, cmd.WaitDelay = q.env, 2*time.Second
+	args, files := m.arguments(q)
+	cmd := exec.CommandContext(ctx, q.program, args...)
+	cmd.Env, cmd.ExtraFiles, cmd.WaitDelay = q.env, files, 2*time.Second
 	// The thread that starts it stays: the kernel kills the machine with it, however this process ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -97,6 +83,7 @@ func (m *machine) run(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start QEMU: %w", err)
 	}
+	m.qemuSaid = ""
 	silent := time.AfterFunc(bootTime[m.accel], func() { cancel(fmt.Errorf("%w within %v", errNoBoot, bootTime[m.accel])) })
 	up, down := m.listen(console, silent)
 	err = cmd.Wait()
@@ -132,6 +119,9 @@ func (m *machine) listen(console io.Reader, silent *time.Timer) (up, down bool) 
 	}
 }
 
+// hubWarning is of a hub between NICs of the guest alone, as it shall be.
+var hubWarning = regexp.MustCompile(`(?m)^.*warning: hub \d+ is not connected to host network\n`)
+
 // complaints keeps the last words of QEMU, and tells at once when KVM gives up, or a device that the guest then waits for in vain: QEMU itself stays.
 type complaints struct {
 	mu     sync.Mutex
@@ -146,6 +136,7 @@ func (c *complaints) Write(b []byte) (int, error) {
 	if c.text += string(b); len(c.text) > most {
 		c.text = c.text[len(c.text)-most:]
 	}
+	c.text = hubWarning.ReplaceAllString(c.text, "")
 	if strings.Contains(c.text, "KVM internal error") || strings.Contains(c.text, "failed to initialize kvm") {
 		first, _, _ := strings.Cut(c.text, "\n")
 		c.failed(errNoBoot, first)
@@ -159,14 +150,4 @@ func (c *complaints) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return strings.TrimSpace(c.text)
-}
-
-// hasKVM tells whether this process may have it at all. Whether it works shows at the start: nested it may not.
-func hasKVM() bool {
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return true
 }

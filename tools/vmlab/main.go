@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -90,8 +91,14 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
+	t, err := newTaps(plugged(plugTaps))
+	if err != nil {
+		say("skip  the NICs of several queues: they need %v", err)
+		steps = slices.DeleteFunc(steps, func(s script.Step) bool { return s.Taps })
+	}
+	t.close() // each machine gets its own: a queue that QEMU has put to rest stays so
 	s := &script.Script{Steps: steps}
-	for _, n := range nics {
+	for _, n := range present(t) {
 		s.NICs = append(s.NICs, script.NIC{MAC: n.mac, Name: n.name})
 	}
 	begun := time.Now()
@@ -100,8 +107,8 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 		return err
 	}
 	say("built what the guest runs in %.0f s", time.Since(begun).Seconds())
-	m := &machine{kit: k, image: image, folder: folder}
-	return o.boot(ctx, m, newReport(say, steps, o.verbose), say)
+	m := &machine{kit: k, image: image, folder: folder, taps: t}
+	return o.boot(ctx, m, newReport(say, steps, o.verbose), kvmMark(cache))
 }
 
 // chosen are the steps that -steps names.
@@ -127,47 +134,64 @@ func (o *options) chosen() ([]script.Step, error) {
 	return steps, nil
 }
 
-// boot runs the machine, with KVM if that works.
-func (o *options) boot(ctx context.Context, m *machine, r *report, say func(string, ...any)) error {
+// machines is how many are started at most: a guest hangs now and then while it boots, and QEMU's NIC may break.
+const machines = 3
+
+// boot runs the machine, with KVM if that works. One that does not boot, or whose NIC QEMU itself broke, is followed by another, which goes on with the
+// step that the first did not end.
+func (o *options) boot(ctx context.Context, m *machine, r *report, noKVM string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("%w: the virtual machine was not done within %v (-timeout)", errFailed, o.timeout))
 	defer cancel()
-	m.heard, m.output = r.heard, r.output
-	accels := []string{"kvm", "tcg"}
-	if o.accel != "auto" {
-		accels = []string{o.accel}
-	} else if !hasKVM() {
-		accels = accels[1:]
+	m.heard, m.output, m.accel = r.heard, r.output, o.accel
+	if o.accel == "auto" {
+		m.accel = "kvm"
+		if !hasKVM() || isMarked(noKVM) {
+			m.accel = "tcg"
+		}
 	}
-	for i, accel := range accels {
-		w, err := newWire(m.folder, macs())
-		if err != nil {
-			return err
-		}
-		m.accel, r.accel, r.kernel = accel, accel, m.kit.Kernel
-		err = m.run(ctx)
-		w.close()
-		if errors.Is(err, errNoBoot) && i+1 < len(accels) {
-			say("KVM is here and does not work (%v): an emulated machine instead", err)
+	for started := 1; ; started++ {
+		err := m.runOnWire(ctx, r)
+		switch again := started < machines && ctx.Err() == nil; {
+		case errors.Is(err, errNoBoot) && m.accel == "kvm" && o.accel == "auto":
+			r.say("KVM is here and does not work (%v): an emulated machine instead, until this one is booted anew", err)
+			mark(noKVM)
+			m.accel = "tcg"
 			continue
-		}
-		if errors.Is(err, errNoBoot) || errors.Is(err, errDiedDown) || errors.Is(err, errBroken) {
+		case errors.Is(err, errNoBoot) && again, errors.Is(err, errBroken) && again:
+			r.say("again %v: another virtual machine goes on (%d of %d)", err, started+1, machines)
+			m.first = r.ended()
+			continue
+		case errors.Is(err, errNoBoot), errors.Is(err, errDiedDown), errors.Is(err, errBroken):
 			err = fmt.Errorf("%w: %w", errFailed, err)
 		}
-		r.wireIn, r.wireDropped = w.carried()
 		if m.qemuSaid != "" && err == nil {
-			say("QEMU says: %s", m.qemuSaid)
+			r.say("QEMU says: %s", m.qemuSaid)
 		}
-		return r.close(err)
+		return r.close(err, started)
 	}
-	return nil
 }
 
-func macs() []string {
-	var all []string
-	for _, n := range nics {
-		all = append(all, n.mac)
+// runOnWire runs the machine once, with a switch for those NICs that are on it.
+func (m *machine) runOnWire(ctx context.Context, r *report) error {
+	w, err := newWire(m.folder, plugged(plugWire))
+	if err != nil {
+		return err
 	}
-	return all
+	if m.taps != nil {
+		if m.taps, err = newTaps(plugged(plugTaps)); err != nil {
+			w.close()
+			return err
+		}
+	}
+	defer func() {
+		w.close()
+		m.taps.close()
+		in, dropped := w.carried()
+		r.wireIn += in
+		r.wireDropped += dropped
+	}()
+	r.accel, r.kernel = m.accel, m.kit.Kernel
+	return m.run(ctx)
 }
 
 // toModule goes to the root of the module, which what the guest runs is built from.

@@ -26,6 +26,7 @@ type report struct {
 	passed  []string
 	failed  []string
 	figures map[string][]float64
+	got     map[string]string // what the sockets of a mode really were
 	results map[string]clusterResult
 	down    string // why the guest gave up
 
@@ -44,8 +45,12 @@ type clusterResult struct {
 }
 
 func newReport(say func(string, ...any), steps []script.Step, verbose bool) *report {
-	return &report{say: say, steps: steps, verbose: verbose, figures: map[string][]float64{}, results: map[string]clusterResult{}}
+	return &report{say: say, steps: steps, verbose: verbose, figures: map[string][]float64{}, got: map[string]string{},
+		results: map[string]clusterResult{}}
 }
+
+// ended is how many steps are done, one way or the other.
+func (r *report) ended() int { return len(r.passed) + len(r.failed) }
 
 // maxOutput is how many lines of a step are kept for the case that it fails.
 const maxOutput = 400
@@ -60,6 +65,11 @@ func (r *report) output(line string) {
 			if value, err := strconv.ParseFloat(rest[at+1:], 64); err == nil {
 				r.figures[rest[:at]] = append(r.figures[rest[:at]], value)
 			}
+		}
+	}
+	if rest, ok := strings.CutPrefix(line, "got "); ok {
+		if mode, what, ok := strings.Cut(rest, ": "); ok {
+			r.got[mode] = what
 		}
 	}
 	if r.now = append(r.now, line); len(r.now) > maxOutput {
@@ -125,7 +135,7 @@ func (r *report) end(e script.Event) {
 
 // modeOf is the mode that a run of the cluster must have had; the client tells the least of what its sockets really got.
 func modeOf(step string) string {
-	for _, run := range clusterRuns {
+	for _, run := range clusterRuns() {
 		if run.name() == step {
 			return run.mode
 		}
@@ -134,16 +144,18 @@ func modeOf(step string) string {
 }
 
 // close tells what was measured, and what to think of all.
-func (r *report) close(err error) error {
+func (r *report) close(err error, machines int) error {
 	if err != nil && !r.verbose {
 		for _, line := range r.now {
 			r.say("    %s", line)
 		}
 	}
-	r.tellRates()
-	r.tellClusters()
-	r.say("the wire carried %d frames; %d found the queue to a NIC full", r.wireIn, r.wireDropped)
-	r.say("%d steps passed, %d failed, on %s with kernel %s", len(r.passed), len(r.failed), strings.ToUpper(r.accel), r.kernel)
+	for _, line := range r.table() {
+		r.say("%s", line)
+	}
+	r.say("the host's wire carried %d frames; %d found the queue to a NIC full", r.wireIn, r.wireDropped)
+	r.say("%d steps passed, %d failed, on %s with kernel %s, in %d virtual machine%s", len(r.passed), len(r.failed), strings.ToUpper(r.accel), r.kernel,
+		machines, strings.Repeat("s", min(machines-1, 1)))
 	switch {
 	case err != nil:
 		return err
@@ -157,31 +169,68 @@ func (r *report) close(err error) error {
 	return nil
 }
 
-func (r *report) tellRates() {
+// table sets copy and zero-copy side by side.
+func (r *report) table() []string {
+	var t [][3]string
+	row := func(what, copied, zero string) { t = append(t, [3]string{what, copied, zero}) }
+	if r.got["copy"] != "" || r.got["zerocopy"] != "" {
+		row("sockets", r.got["copy"], r.got["zerocopy"])
+	}
 	copied, zero := r.figures["frames/s copy"], r.figures["frames/s zerocopy"]
-	if len(copied) == 0 || len(zero) == 0 {
-		return
+	if len(copied) > 0 && len(zero) > 0 {
+		row("frames/s, 64 bytes", spread(copied), fmt.Sprintf("%s, %.1f times", spread(zero), median(zero)/median(copied)))
 	}
-	r.say("\nframes/s through the wire, 64 bytes, median of runs in turn (least to most):")
-	r.say("  copy      %s", spread(copied))
-	r.say("  zerocopy  %s: %.1f times", spread(zero), median(zero)/median(copied))
-}
-
-func (r *report) tellClusters() {
-	if len(r.results) == 0 {
-		return
+	if ordinary := r.figures["frames/s zerocopy, ordinary pages"]; len(ordinary) > 0 {
+		row("  UMEM in ordinary pages", "", spread(ordinary))
 	}
-	r.say("\ncommit latency, client to client, of the cluster between two NICs:")
-	for _, run := range clusterRuns {
-		if result, ok := r.results[run.name()]; ok {
-			r.say("  %-9s multicast %-5s  %2d outstanding: median %7.0f µs, 99 %% %7.0f µs, %6.0f values/s", run.mode, run.multicast, run.outstanding,
-				result.LatencyUs.P50, result.LatencyUs.P99, result.ValuesPS)
+	for _, kind := range kinds() {
+		copied, zero := r.latencies("copy", kind), r.latencies("zerocopy", kind)
+		if copied != "" || zero != "" {
+			row("commit µs, "+kind, copied, zero)
 		}
 	}
+	if len(t) == 0 {
+		return nil
+	}
+	lines := []string{"", "NIC to NIC in one guest, in turn: median (least to most). They compare the modes with each other, and say nothing about a NIC."}
+	for _, row := range append([][3]string{{"", "copy", "zerocopy"}}, t...) {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-35s  %-38s  %s", row[0], row[1], row[2]), " "))
+	}
+	return append(lines, "")
 }
 
+// kinds are those of the cluster's runs, in order.
+func kinds() []string {
+	var all []string
+	for _, run := range clusterRuns() {
+		if !slices.Contains(all, run.kind()) {
+			all = append(all, run.kind())
+		}
+	}
+	return all
+}
+
+// latencies tells the median commit latency of each run of a kind, with 99 % and the rate of the last.
+func (r *report) latencies(mode, kind string) string {
+	var medians []float64
+	var last clusterResult
+	for _, run := range clusterRuns() {
+		if result, ok := r.results[run.name()]; ok && run.mode == mode && run.kind() == kind {
+			medians, last = append(medians, result.LatencyUs.P50), result
+		}
+	}
+	if len(medians) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, 99 %%: %.0f, %.0f/s", spread(medians), last.LatencyUs.P99, last.ValuesPS)
+}
+
+// spread is the median of several measurements, and how far they lie apart.
 func spread(values []float64) string {
-	return fmt.Sprintf("%6.0f (%.0f to %.0f)", median(values), slices.Min(values), slices.Max(values))
+	if len(values) == 1 {
+		return fmt.Sprintf("%.0f", values[0])
+	}
+	return fmt.Sprintf("%.0f (%.0f to %.0f)", median(values), slices.Min(values), slices.Max(values))
 }
 
 func median(values []float64) float64 {

@@ -116,14 +116,15 @@ func TestArchive(t *testing.T) {
 // The wire gives a frame to the port that it is for, and one for nobody that it knows to all others; what a port does not take it drops and counts.
 func TestWire(t *testing.T) {
 	folder := t.TempDir()
-	w, err := newWire(folder, []string{"02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"})
+	w, err := newWire(folder, []machineNIC{{"1", "02:00:00:00:00:01", plugWire, ""}, {"2", "02:00:00:00:00:02", plugWire, ""},
+		{"3", "02:00:00:00:00:03", plugWire, ""}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.close()
 	ends := make([]*net.UnixConn, 3)
 	for i := range ends {
-		name := &net.UnixAddr{Name: filepath.Join(folder, fmt.Sprintf("nic%d", i)), Net: "unixgram"}
+		name := &net.UnixAddr{Name: filepath.Join(folder, fmt.Sprintf("nic-%d", i+1)), Net: "unixgram"}
 		if ends[i], err = net.ListenUnixgram("unixgram", name); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +133,7 @@ func TestWire(t *testing.T) {
 	send := func(from, to byte, text string) {
 		t.Helper()
 		frame := append([]byte{2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 0x88, 0xb5}, text...)
-		if _, err := ends[from-1].WriteToUnix(frame, &net.UnixAddr{Name: filepath.Join(folder, fmt.Sprintf("wire%d", from-1)), Net: "unixgram"}); err != nil {
+		if _, err := ends[from-1].WriteToUnix(frame, &net.UnixAddr{Name: filepath.Join(folder, fmt.Sprintf("wire-%d", from)), Net: "unixgram"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,7 +197,7 @@ func talk(steps []script.Step, outcome func(name string) (lines []string, end sc
 		r.heard(end)
 	}
 	r.heard(script.Event{Event: script.Down})
-	if err := r.close(nil); err != nil {
+	if err := r.close(nil, 1); err != nil {
 		fmt.Fprintf(&told, "error: %v\n", err)
 	}
 	return r, told.String()
@@ -214,7 +215,7 @@ func TestReport(t *testing.T) {
 	}
 	steps := allSteps()
 	_, told := talk(steps, good)
-	for _, want := range []string{"copy         200 (100 to 300)", "zerocopy     700 (500 to 900): 3.5 times", "median      55 µs", "0 failed"} {
+	for _, want := range []string{"200 (100 to 300) ", "700 (500 to 900), 3.5 times", "commit µs, 1 outstanding ", "55 (55 to 55), 99 %: 77, 1234/s", "0 failed"} {
 		if !strings.Contains(told, want) {
 			t.Errorf("it does not say %q:\n%s", want, told)
 		}
@@ -230,9 +231,9 @@ func TestReport(t *testing.T) {
 	}{
 		{"echo", []string{"frame 7 is missing"}, script.Event{Text: "exit status 1", Status: 1}, "frame 7 is missing"},
 		{"echo", []string{"--- SKIP: TestEcho (0.00s)"}, script.Event{}, "FAIL  echo: 20,000"},
-		{"cluster-zerocopy-1", nil, script.Event{Shown: `{"mode":"copy"}`}, `mode "copy", not "zerocopy"`},
-		{"cluster-zerocopy-1", nil, script.Event{Shown: `{"mode":"zerocopy","problems":["a value was lost"]}`}, "a value was lost"},
-		{"cluster-zerocopy-1", nil, script.Event{Shown: `{`}, "its result"},
+		{"cluster-zerocopy-1-a", nil, script.Event{Shown: `{"mode":"copy"}`}, `mode "copy", not "zerocopy"`},
+		{"cluster-zerocopy-1-a", nil, script.Event{Shown: `{"mode":"zerocopy","problems":["a value was lost"]}`}, "a value was lost"},
+		{"cluster-zerocopy-1-a", nil, script.Event{Shown: `{`}, "its result"},
 	} {
 		r, told := talk(steps, func(name string) ([]string, script.Event) {
 			if name == bad.step {
@@ -245,7 +246,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	r := newReport(func(string, ...any) {}, steps, false)
-	if err := r.close(nil); !errors.Is(err, errFailed) {
+	if err := r.close(nil, 1); !errors.Is(err, errFailed) {
 		t.Errorf("a guest that did no step: %v", err)
 	}
 }

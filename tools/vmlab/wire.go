@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -33,16 +34,16 @@ type wirePort struct {
 	unsendable atomic.Uint64
 }
 
-// newWire makes a wire with a port for each MAC, its sockets in folder. It carries frames until close.
-func newWire(folder string, macs []string) (*wire, error) {
+// newWire makes a wire with a port for each NIC, its sockets in folder. It carries frames until close.
+func newWire(folder string, nics []machineNIC) (*wire, error) {
 	w := &wire{}
-	for i, text := range macs {
-		mac, err := net.ParseMAC(text)
+	for _, n := range nics {
+		mac, err := net.ParseMAC(n.mac)
 		if err != nil {
 			return nil, err
 		}
 		p := &wirePort{mac: mac, queue: make(chan []byte, wireQueue),
-			near: filepath.Join(folder, fmt.Sprintf("wire%d", i)), far: filepath.Join(folder, fmt.Sprintf("nic%d", i))}
+			near: filepath.Join(folder, "wire-"+n.name), far: filepath.Join(folder, "nic-"+n.name)}
 		if p.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: p.near, Net: "unixgram"}); err != nil {
 			w.close()
 			return nil, fmt.Errorf("the wire's socket: %w", err)
@@ -116,7 +117,9 @@ func (p *wirePort) send() {
 // close ends the wire and waits for that.
 func (w *wire) close() {
 	for _, p := range w.ports {
-		p.conn.Close() // ends receive, and a write that waits
+		p.conn.Close()    // ends receive, and a write that waits
+		os.Remove(p.near) // for the wire of the next machine
+		os.Remove(p.far)
 	}
 	w.receivers.Wait() // they put into all queues
 	for _, p := range w.ports {

@@ -71,7 +71,11 @@ func live() error {
 			return err
 		}
 	}
-	for i := range s.Steps {
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	for i := script.First(string(line)); i < len(s.Steps); i++ {
 		if err := do(&s.Steps[i]); err != nil {
 			return err
 		}

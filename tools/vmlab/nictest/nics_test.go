@@ -44,14 +44,19 @@ func pair(t testing.TB) (a, b nic) {
 	return look(t, first), look(t, second)
 }
 
-// plain names the NIC without zero-copy, or skips.
-func plain(t testing.TB) nic {
+// plain names NICs without zero-copy, each with the options of its device that are missing, or skips.
+func plain(t testing.TB) map[nic][]string {
 	t.Helper()
-	name := os.Getenv("WIREPAXOS_PLAIN_NIC")
-	if name == "" {
-		t.Skip("needs a NIC without zero-copy, named in WIREPAXOS_PLAIN_NIC: `make zerocopy` makes one in a virtual machine")
+	text := os.Getenv("WIREPAXOS_PLAIN_NICS")
+	if text == "" {
+		t.Skip("needs NICs without zero-copy, named in WIREPAXOS_PLAIN_NICS: `make zerocopy` makes them in a virtual machine")
 	}
-	return look(t, name)
+	all := map[nic][]string{}
+	for entry := range strings.SplitSeq(text, ",") {
+		name, missing, _ := strings.Cut(entry, "=")
+		all[look(t, name)] = strings.Split(missing, "+")
+	}
+	return all
 }
 
 // look finds an interface, and lets it hear all that is on the wire, as the suite's packets to strangers need.

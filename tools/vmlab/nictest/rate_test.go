@@ -7,36 +7,70 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane"
 	"wirepaxos/dataplane/afxdp"
 )
 
-// rateTime is how long each rate is measured.
-const rateTime = 1500 * time.Millisecond
+// rateTime is how long each rate is measured, and rateTurns how often.
+const (
+	rateTime  = time.Second
+	rateTurns = 4
+)
 
 // Frames a second from one NIC to the other, in both modes in turn. Nothing is asserted about the time: vmlab tells the figures. Sender and receiver are
 // on cores of their own where there are two.
+//
+// Measured in a virtual machine (TCG, 2 cores, Linux 7.3.4, the host idle): between two NICs on a hub inside QEMU 106,000 to 176,000 frames/s in
+// zero-copy mode, 20,000 to 55,000 in copy mode. Through the host's switch, which needs two system calls a frame and a core of the two, it was
+// 31,000 to 36,000 against 13,000 to 29,000: there the wire was measured, not the socket.
 func TestRate(t *testing.T) {
 	na, nb := pair(t)
-	for range 3 {
-		for _, mode := range []string{afxdp.ModeCopy, afxdp.ModeZeroCopy} {
-			ca, cb := ends(na, nb, afxdp.LinkEthernet, mode)
-			t.Run(mode, func(t *testing.T) {
+	for range rateTurns {
+		for _, v := range []struct{ name, mode, pages string }{
+			{"copy", afxdp.ModeCopy, afxdp.HugepagesAuto},
+			{"zerocopy", afxdp.ModeZeroCopy, afxdp.HugepagesAuto},
+			{"zerocopy, ordinary pages", afxdp.ModeZeroCopy, afxdp.HugepagesOff},
+		} {
+			ca, cb := ends(na, nb, afxdp.LinkEthernet, v.mode)
+			ca.Hugepages, cb.Hugepages = v.pages, v.pages
+			t.Run(v.name, func(t *testing.T) {
 				a, b := open(t, ca), open(t, cb)
+				if v.name == v.mode {
+					tellSocket(t, b)
+				}
 				exchange(t, a, b)
 				drain(a, b)
 				sent, came, took := flood(t, a, b)
 				if came == 0 {
 					t.Errorf("no frame of %d arrived", sent)
 				}
-				figure("frames/s sent "+mode, float64(sent)/took.Seconds())
-				figure("frames/s "+mode, float64(came)/took.Seconds())
+				figure("frames/s sent "+v.name, float64(sent)/took.Seconds())
+				figure("frames/s "+v.name, float64(came)/took.Seconds())
 				drain(a, b)
 			})
 		}
 	}
+}
+
+// tellSocket asks the kernel, not the port, what the socket is and how the program is attached, and holds the port to it.
+func tellSocket(t *testing.T, p *afxdp.Port) {
+	t.Helper()
+	options, err := unix.GetsockoptInt(p.FD(), unix.SOL_XDP, unix.XDP_OPTIONS)
+	must(t, err)
+	link, err := netlink.LinkByName(p.Info().Interface)
+	must(t, err)
+	xdp := link.Attrs().Xdp
+	if xdp == nil || !xdp.Attached || xdp.AttachMode != nl.XDP_ATTACHED_DRV {
+		t.Fatalf("the program is not in driver mode: %+v", xdp)
+	}
+	if zero := options&unix.XDP_OPTIONS_ZEROCOPY != 0; zero != (p.Info().Mode == afxdp.ModeZeroCopy) {
+		t.Fatalf("XDP_OPTIONS is %d, and the port says %q", options, p.Info().Mode)
+	}
+	fmt.Printf("got %s: XDP_OPTIONS %d, driver mode, %s pages\n", p.Info().Mode, options, p.Info().Pages)
 }
 
 // figure is a line that vmlab reads.
@@ -95,14 +129,9 @@ func rest(p dataplane.Port, events int16) {
 // pin keeps the calling goroutine on the n-th core, if there is one, until it ends.
 func pin(n int) {
 	runtime.LockOSThread()
-	cores, err := dataplane.Cores()
-	if err != nil {
-		return
-	}
-	all := append(cores.Allowed, cores.Isolated...)
-	if n < len(all) {
+	if cores, err := dataplane.Cores(); err == nil && n < len(cores.Allowed) {
 		var set unix.CPUSet
-		set.Set(all[n])
+		set.Set(cores.Allowed[n])
 		_ = unix.SchedSetaffinity(0, &set) // unpinned it is slower, nothing else
 	}
 }

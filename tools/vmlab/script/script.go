@@ -3,11 +3,27 @@ package script
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 )
 
 // File is where the script lies in the guest.
 const File = "/script.json"
+
+// FirstArgument, with a number behind it, is the guest's first step on the kernel's command line: a machine that takes over from one that broke begins
+// where that one ended.
+const FirstArgument = "vmlab.first="
+
+// First reads that number from the kernel's command line; 0 if there is none.
+func First(commandLine string) int {
+	for word := range strings.FieldsSeq(commandLine) {
+		if text, ok := strings.CutPrefix(word, FirstArgument); ok {
+			n, _ := strconv.Atoi(text)
+			return max(0, n)
+		}
+	}
+	return 0
+}
 
 // Script is what a guest does, in this order, before it turns itself off.
 type Script struct {
@@ -30,6 +46,7 @@ type Step struct {
 	Env      []string   `json:"env,omitempty"`
 	Folders  []string   `json:"folders,omitempty"` // to be made first
 	TimeoutS int        `json:"timeout_s"`
+	Taps     bool       `json:"taps,omitempty"` // it needs the NICs on taps
 	Show     string     `json:"show,omitempty"` // a file that the step writes, to be sent with its end
 }
 
