@@ -2,8 +2,8 @@
 //
 // It formats nothing and changes nothing. In order: gofmt, go vet, a linter if one is installed, all tests one package at a time (they
 // pin cores and build virtual links, and would disturb one another), then once more with the race detector the packages where
-// goroutines meet, if there is a C compiler for it, the modules of their own, if what they build on is there or can be fetched, and last
-// the counts of make bench-check. A line a package tells the result; the output of what failed is printed in full. At the end comes the
+// goroutines meet, if there is a C compiler for it, the modules of their own, if what they build on is there or can be fetched, make
+// zerocopy, if its virtual machine can be had, and last the counts of make bench-check. A line a package tells the result; the output of what failed is printed in full. At the end comes the
 // list of what was skipped and why, and as its last line, alone:
 //
 //	N passed, N failed, N skipped
@@ -44,13 +44,14 @@ func main() {
 	budget := flag.Duration("budget", 28*time.Minute, "longest time for everything; what does not fit has failed")
 	race := flag.Bool("race", true, "run the packages where goroutines meet once more with the race detector")
 	counts := flag.Bool("counts", true, "compare the counts of make bench-check; not with some packages alone")
+	zeroCopy := flag.Bool("zerocopy", true, "run make zerocopy, unless WIREPAXOS_VMLAB=0; not with some packages alone")
 	flag.Parse()
 	patterns := flag.Args()
 	all := len(patterns) == 0
 	if all {
 		patterns = []string{"./..."}
 	} else {
-		*counts = false
+		*counts, *zeroCopy = false, false
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,6 +69,9 @@ func main() {
 		for _, folder := range modules {
 			runModule(ctx, r, folder)
 		}
+	}
+	if *zeroCopy {
+		checkZeroCopy(ctx, r, "go", "run", "./tools/vmlab", "-timeout", machineTimeout.String(), "-fetch-timeout", packagesTimeout.String())
 	}
 	if *counts {
 		checkCounts(ctx, r, "go", "run", "./tools/counts")

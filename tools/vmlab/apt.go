@@ -20,12 +20,8 @@ type apt struct {
 	suite  string
 }
 
-// Longest times for fetching the lists, and the packages.
-const (
-	listsTime    = 3 * time.Minute
-	packagesTime = 10 * time.Minute
-	sayEvery     = 2 * time.Second
-)
+// sayEvery is how often it is told how much has been fetched.
+const sayEvery = 2 * time.Second
 
 // newApt writes the configuration below folder. The mirror is the one that the machine's own sources name.
 func newApt(folder, suite string) (*apt, error) {
@@ -98,8 +94,6 @@ func (a *apt) run(ctx context.Context, name string, args ...string) ([]byte, err
 
 // update fetches the lists of packages.
 func (a *apt) update(ctx context.Context, say func(string, ...any)) error {
-	ctx, cancel := context.WithTimeout(ctx, listsTime)
-	defer cancel()
 	defer a.watch("lists of packages", "lists", 0, say)()
 	output, err := a.run(ctx, "apt-get", "-q", "--error-on=any", "update")
 	if strings.Contains(string(output), "--error-on") { // older than apt 2.1: a mirror that does not answer shows later
@@ -160,8 +154,6 @@ var packageURI = regexp.MustCompile(`(?m)^'[^']+' (\S+\.deb) (\d+) `)
 
 // download fetches the packages and names their files: those of the kernel alone, and QEMU with what it needs and the machine has not.
 func (a *apt) download(ctx context.Context, kernel string, say func(string, ...any)) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, packagesTime)
-	defer cancel()
 	const emulator = "qemu-system-x86"
 	total := 0.0
 	lists := [][]string{

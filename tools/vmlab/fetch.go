@@ -56,7 +56,7 @@ func cacheFolder() (string, error) {
 }
 
 // obtainKit gives the kit in the cache, and fetches it first if it is not there. One process at a time does so; others wait.
-func obtainKit(ctx context.Context, cache, suite string, say func(string, ...any)) (*kit, error) {
+func obtainKit(ctx context.Context, cache, suite string, longest time.Duration, say func(string, ...any)) (*kit, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, fmt.Errorf("%w: name another folder in WIREPAXOS_CACHE", err)
 	}
@@ -65,8 +65,8 @@ func obtainKit(ctx context.Context, cache, suite string, say func(string, ...any
 		return nil, err
 	}
 	defer lock.Close() // and with it goes the lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
+	if err := lockWhole(ctx, lock, say); err != nil {
+		return nil, err
 	}
 	folder := filepath.Join(cache, "vmlab")
 	if k, err := readKit(folder); err == nil {
@@ -79,8 +79,15 @@ func obtainKit(ctx context.Context, cache, suite string, say func(string, ...any
 	defer os.RemoveAll(making)
 	say("packages are fetched into %s, once", folder)
 	begun := time.Now()
-	k, err := fetchKit(ctx, making, suite, say)
-	if err != nil {
+	bounded, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	k, err := fetchKit(bounded, making, suite, say)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case bounded.Err() != nil:
+		return nil, missing("its packages were not fetched within %v (-fetch-timeout)", longest)
+	case err != nil:
 		return nil, err
 	}
 	if err := os.RemoveAll(folder); err != nil {
@@ -91,6 +98,27 @@ func obtainKit(ctx context.Context, cache, suite string, say func(string, ...any
 	}
 	say("fetched and unpacked %d packages in %.0f s", len(k.Packages), time.Since(begun).Seconds())
 	return readKit(folder)
+}
+
+// lockWhole waits until no other process has the cache.
+func lockWhole(ctx context.Context, lock *os.File, say func(string, ...any)) error {
+	for waits := 0; ; waits++ {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("lock %s: %w", lock.Name(), err)
+		}
+		if waits == 0 {
+			say("another process has %s: waiting for it", lock.Name())
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // readKit looks at what an earlier run fetched. It is whole: it was renamed to its place when it was.

@@ -36,6 +36,7 @@ type options struct {
 	suite   string
 	steps   string
 	timeout time.Duration
+	fetch   time.Duration
 	verbose bool
 }
 
@@ -45,6 +46,7 @@ func main() {
 	flag.StringVar(&o.suite, "suite", "trixie-backports", "Debian suite to take the kernel from, besides those of the machine")
 	flag.StringVar(&o.steps, "steps", ".", "do only the steps whose name this regular expression matches")
 	flag.DurationVar(&o.timeout, "timeout", 6*time.Minute, "longest time for the virtual machine")
+	flag.DurationVar(&o.fetch, "fetch-timeout", 10*time.Minute, "longest time for fetching the packages, where they are not in the cache")
 	flag.BoolVar(&o.verbose, "v", false, "print all that the guest says")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -82,7 +84,7 @@ func check(ctx context.Context, o *options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	k, err := obtainKit(ctx, cache, o.suite, say)
+	k, err := obtainKit(ctx, cache, o.suite, o.fetch, say)
 	if err != nil {
 		return err
 	}

@@ -268,26 +268,10 @@ func TestNoAptIsASkip(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("WIREPAXOS_CACHE", t.TempDir())
 	var told bytes.Buffer
-	if err := check(t.Context(), &options{accel: "tcg", steps: ".", suite: "x", timeout: time.Minute}, &told); !errors.Is(err, errMissing) {
+	if err := check(t.Context(), &options{accel: "tcg", steps: ".", suite: "x", timeout: time.Minute, fetch: time.Minute}, &told); !errors.Is(err, errMissing) {
 		t.Errorf("%v\n%s", err, told.String())
 	}
 	if left, _ := filepath.Glob(filepath.Join(os.Getenv("WIREPAXOS_CACHE"), "vmlab-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
-	}
-}
-
-// The whole of it, as `make zerocopy`.
-func TestVirtualMachine(t *testing.T) {
-	if os.Getenv("WIREPAXOS_VMLAB") == "" {
-		t.Skip("needs minutes and, once, 56 MB of packages: set WIREPAXOS_VMLAB=1, or run `make zerocopy`")
-	}
-	var told bytes.Buffer
-	err := check(t.Context(), &options{accel: "auto", suite: "trixie-backports", steps: ".", timeout: 6 * time.Minute}, &told)
-	if errors.Is(err, errMissing) {
-		t.Skip(err)
-	}
-	t.Log("\n" + told.String())
-	if err != nil {
-		t.Error(err)
 	}
 }
