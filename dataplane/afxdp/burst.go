@@ -116,6 +116,7 @@ func (p *Port) Alloc(frames []dataplane.Frame) int {
 		n = p.cells.spare()
 	}
 	if n < len(frames) {
+		p.waited()
 		p.counters.AllocFailed += uint64(len(frames) - n)
 		frames = frames[:n]
 	}
@@ -205,6 +206,7 @@ func (p *Port) kickSend() {
 	if p.lastKick == unix.EBUSY {
 		p.counters.TxErrors++
 	}
+	p.waited()
 }
 
 // reap takes back the cells of packets that were sent.
@@ -213,6 +215,7 @@ func (p *Port) reap() {
 	if n == 0 {
 		return
 	}
+	p.stall.waits, p.stall.since = 0, 0
 	shift := p.cells.shift & 63
 	for i := range n {
 		p.cells.push(uint32(p.comp.at(i) >> shift))

@@ -98,6 +98,9 @@ type Config struct {
 	// Listen are multicast addresses, packets to which the NIC is asked to let in besides those to its own. A peer with such an address is for sending only.
 	Listen []net.HardwareAddr
 
+	// Tell gets a line for people when something about the running port needs them. It is called on another goroutine than the loop's and may take its time.
+	Tell func(line string) `json:"-"`
+
 	Cells          int    // number of UMEM cells; power of two
 	CellSize       int    // SmallCell (if 0) or LargeCell
 	Hugepages      string // HugepagesAuto if empty

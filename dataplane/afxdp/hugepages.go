@@ -44,21 +44,31 @@ func hugepagesOf(size int) int { return (size + HugepageSize - 1) / HugepageSize
 
 // bindHugepages opens and binds a socket whose UMEM is memory. Without an error the memory is given back with the socket.
 func bindHugepages(index int, memory []byte, c *Config, flags uint16) (*bound, error) {
-	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	umem := memory[:c.Cells*c.CellSize]
+	fd, err := bindOver(index, umem, c, flags)
 	if err != nil {
-		return nil, fmt.Errorf("open the socket: %w", err)
-	}
-	if err := bindOwn(fd, index, memory, c, flags); err != nil {
-		_ = unix.Close(fd) // the first error is the one to tell
 		return nil, err
 	}
 	free := func() error { return errors.Join(unix.Close(fd), unix.Munmap(memory)) }
-	return &bound{fd: fd, umem: memory[:c.Cells*c.CellSize], huge: true, free: free}, nil
+	return &bound{fd: fd, umem: umem, huge: true, free: free}, nil
+}
+
+// bindOver opens a socket over memory that is there, and binds it. The memory stays the caller's.
+func bindOver(index int, memory []byte, c *Config, flags uint16) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open the socket: %w", err)
+	}
+	if err := bindOwn(fd, index, memory, c, flags); err != nil {
+		_ = unix.Close(fd) // the first error is the one to tell
+		return -1, err
+	}
+	return fd, nil
 }
 
 // bindOwn registers the UMEM, sizes the rings and binds (Documentation/networking/af_xdp.rst).
 func bindOwn(fd, index int, memory []byte, c *Config, flags uint16) error {
-	if err := registerUMEM(fd, memory[:c.Cells*c.CellSize], c.CellSize); err != nil {
+	if err := registerUMEM(fd, memory, c.CellSize); err != nil {
 		if errors.Is(err, unix.EFAULT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOMEM) {
 			return fmt.Errorf("%w: %w", errNoUMEM, err)
 		}

@@ -31,6 +31,7 @@ type Port struct {
 	txPending bool // something is in the TX ring, or is to be shown to the kernel
 	busyPoll  bool // an empty RxBurst asks the kernel to look
 	lastKick  unix.Errno
+	stall     stall
 	counters  dataplane.Counters
 
 	steering *steering
@@ -173,9 +174,10 @@ func (p *Port) start(n *nic, c *Config, note string) *Error {
 	if p.listener, refused = listen(n, c.Listen); refused != nil {
 		return refused
 	}
-	if err := p.setBusyPoll(&c.BusyPoll); err != nil {
-		notes = append(notes, err.Error())
+	if note := p.setBusyPoll(n, &c.BusyPoll); note != "" {
+		notes = append(notes, note)
 	}
+	p.watchStalls(n, c)
 	p.refill()
 	if err := p.steering.enter(c.Queue, p.fd, &p.link); err != nil {
 		return fault(ErrProgram, err, "")
@@ -213,27 +215,6 @@ func (p *Port) start(n *nic, c *Config, note string) *Error {
 	return nil
 }
 
-// setBusyPoll asks for what b wants. A kernel that refuses leaves a port that works without.
-func (p *Port) setBusyPoll(b *BusyPoll) error {
-	if *b == (BusyPoll{}) {
-		return nil
-	}
-	prefer := 0
-	if b.Prefer {
-		prefer = 1
-	}
-	err := errors.Join(
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL, prefer),
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, b.Micros),
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, b.Budget),
-	)
-	if err != nil {
-		return fmt.Errorf("no busy-polling: %s", strings.ReplaceAll(err.Error(), "\n", ", "))
-	}
-	p.busyPoll = b.Prefer
-	return nil
-}
-
 // MTU is the largest payload, in bytes: the interface's MTU without the IPv4 and UDP headers, and no more than fits a cell.
 func (p *Port) MTU() int { return p.mtu }
 
@@ -247,12 +228,16 @@ func (p *Port) Counters() *dataplane.Counters { return &p.counters }
 func (p *Port) FD() int { return p.fd }
 
 // RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused,
-// which are added to TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
+// which are added to TxErrors, and looks for packets that are never completed. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
 // loop may call it.
 func (p *Port) RefreshDriverCounters() error {
 	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: read XDP_STATISTICS: %w", p.info.Interface, p.info.Queue, err)
+	}
+	if p.outstanding() > 0 {
+		p.stall.waits++ // with none that asks to be woken nothing else counts
+		p.lookForStall()
 	}
 	p.counters.RxDropped = s.Rx_dropped + s.Rx_ring_full
 	p.counters.TxErrors += s.Tx_invalid_descs - p.driver.invalidTx
