@@ -18,6 +18,9 @@ const (
 	payloadAt  = 320                      // where the payload of a packet to send begins: a cache line, behind all headers
 )
 
+// Room is how long the payload of a frame may be at most in cells of a size, whatever the interface's MTU and headers.
+func Room(cellSize int) int { return cellSize - payloadAt }
+
 // Port is one queue of one interface. It implements dataplane.Port.
 type Port struct {
 	// Touched by every burst.
@@ -127,7 +130,7 @@ func (p *Port) address(n *nic, c *Config) *Error {
 		return fault(ErrConfig, wrong, "")
 	}
 	p.headerLen = p.link.Len()
-	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, c.CellSize-payloadAt)
+	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, Room(c.CellSize))
 	if p.mtu <= 0 {
 		return fault(ErrConfig, fmt.Errorf("the interface's MTU is %d", n.mtu), "run `ip link set dev %s mtu 1500`", n.name)
 	}
