@@ -39,10 +39,14 @@ type Port struct {
 	info     dataplane.Info
 	driver   driverCounters
 	closed   bool
+
+	mail  mailbox // from the watch
+	watch *watch
+	nic   nic // as it was when the port was opened
 }
 
-// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already.
-type driverCounters struct{ invalidTx uint64 }
+// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already: of the socket, and of those before it.
+type driverCounters struct{ invalidTx, rxDropped, unsteered uint64 }
 
 var _ dataplane.Port = (*Port)(nil)
 
@@ -50,6 +54,9 @@ var _ dataplane.Port = (*Port)(nil)
 // leaves nothing behind.
 func Open(config Config) (*Port, error) {
 	p, err := open(config)
+	if err == nil {
+		err = p.attend(config)
+	}
 	if err != nil {
 		err.Interface, err.Queue = config.Interface, config.Queue
 		if err.Interface == "" {
@@ -73,7 +80,7 @@ func open(config Config) (*Port, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{cells: newCells(c.Cells, c.FillRing), listener: -1}
+	p := &Port{cells: newCells(c.Cells, c.FillRing), listener: -1, nic: *n}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
 	}
@@ -246,18 +253,21 @@ func (p *Port) FD() int { return p.fd }
 // which are added to TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
 // loop may call it.
 func (p *Port) RefreshDriverCounters() error {
+	if p.steering == nil {
+		return nil // the interface is gone, and what was counted there stays
+	}
 	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: read XDP_STATISTICS: %w", p.info.Interface, p.info.Queue, err)
 	}
-	p.counters.RxDropped = s.Rx_dropped + s.Rx_ring_full
+	p.counters.RxDropped = p.driver.rxDropped + s.Rx_dropped + s.Rx_ring_full
 	p.counters.TxErrors += s.Tx_invalid_descs - p.driver.invalidTx
 	p.driver.invalidTx = s.Tx_invalid_descs
 	n, err := p.steering.countUnsteered()
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: %w", p.info.Interface, p.info.Queue, err)
 	}
-	p.counters.Unsteered = n - p.steering.baseline
+	p.counters.Unsteered = p.driver.unsteered + n - p.steering.baseline
 	return nil
 }
 
@@ -267,8 +277,13 @@ func (p *Port) Close() error {
 		return nil
 	}
 	p.closed = true
+	if p.watch != nil {
+		p.watch.end()
+	}
 	err := p.socket.close()
-	p.steering.closeDescriptors()
+	if p.steering != nil {
+		p.steering.closeDescriptors()
+	}
 	if p.listener >= 0 {
 		err = errors.Join(err, unix.Close(p.listener))
 	}

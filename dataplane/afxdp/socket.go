@@ -77,6 +77,9 @@ func openSocket(n *nic, c *Config, flags uint16, offsets *unix.XDPMmapOffsets) (
 		FillRingNumDescs: c.FillRing, CompletionRingNumDescs: c.CompletionRing,
 		RxRingNumDescs: c.RxRing, TxRingNumDescs: c.TxRing,
 	}
+	if c.memory != nil {
+		return openOver(n, c, flags|unix.XDP_USE_NEED_WAKEUP, offsets)
+	}
 	for start := time.Now(); ; time.Sleep(pause) {
 		xsk, err := newSocket(n.index, c.Queue, options, flags|unix.XDP_USE_NEED_WAKEUP, offsets)
 		if err == nil {
@@ -215,6 +218,9 @@ func (s *socket) close() error {
 	s.rx.unmap()
 	s.tx.unmap()
 	s.umem = nil
+	if s.xsk == nil {
+		return unix.Close(s.fd)
+	}
 	return s.xsk.Close()
 }
 

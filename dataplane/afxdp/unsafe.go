@@ -83,6 +83,19 @@ func unmapForeign(address uintptr, length int) error {
 	return syscall.Munmap(unsafe.Slice((*byte)(p), length))
 }
 
+// registerUMEM makes memory the UMEM of fd, in cells of that size.
+//
+// Sound because the kernel copies the struct, which lives until the call returns; memory is a mapping, not the Go heap's, which stays where it is; the
+// kernel keeps its pages from registration to the end of the socket, also once it is unmapped.
+func registerUMEM(fd int, memory []byte, cellSize int) error {
+	r := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))), Len: uint64(len(memory)), Size: uint32(cellSize)}
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_UMEM_REG, uintptr(unsafe.Pointer(&r)), unsafe.Sizeof(r), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // getOption reads a socket option of level SOL_XDP into value.
 //
 // Sound because the kernel writes at most size bytes, the size of T, to a live value without pointers.
