@@ -48,8 +48,8 @@ func (p *Port) Trouble() (lines []string) {
 		away := time.Duration(dataplane.Now() - w.since)
 		lines = append(lines, w.line("%s (for %v)", text, away.Round(time.Millisecond)))
 	}
-	if w.excuse != "" {
-		lines = append(lines, w.line("%s", w.excuse))
+	if w.excuse.text != "" {
+		lines = append(lines, w.line("%s", w.excuse.text))
 	}
 	if h := &w.health; h.State != LinkGone && h.MTU < w.needs {
 		lines = append(lines, w.line("%s", w.short(h.MTU)))
@@ -116,7 +116,7 @@ func (w *watch) note(state string, mtu int) {
 func (w *watch) noteReopened(mode string, mtu int) {
 	w.mu.Lock()
 	away := time.Duration(dataplane.Now() - w.since)
-	w.health.State, w.health.MTU, w.excuse = LinkUp, max(mtu, w.needs), "" // the next look tells what of it is not so
+	w.health.State, w.health.MTU, w.excuse.text = LinkUp, max(mtu, w.needs), "" // the next look tells what of it is not so
 	w.health.AwayS += away.Seconds()
 	w.health.Reopened++
 	w.since = dataplane.Now()
@@ -133,11 +133,16 @@ func (w *watch) noteRefused(err *Error) {
 	case !errors.Is(err, ErrNoInterface):
 		text = fmt.Sprintf("the interface is there again, but %s", err.reason())
 	}
+	now := dataplane.Now()
 	w.mu.Lock()
-	news := text != "" && text != w.excuse
-	w.excuse = text
+	e := &w.excuse
+	if text != e.text {
+		e.text, e.since, e.told = text, now, text == ""
+	}
+	ripe := !e.told && now-e.since >= excuseNs
+	e.told = e.told || ripe
 	w.mu.Unlock()
-	if news {
+	if ripe {
 		w.tell("%s", text)
 	}
 }

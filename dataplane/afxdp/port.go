@@ -80,7 +80,10 @@ func open(config Config) (*Port, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{cells: newCells(c.Cells, c.FillRing), listener: -1, nic: *n}
+	p := &Port{listener: -1, nic: *n}
+	if c.memory == nil { // else the cells are another port's, and none may go into the fill ring here
+		p.cells = newCells(c.Cells, c.FillRing)
+	}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
 	}

@@ -37,14 +37,19 @@ type watch struct {
 
 	mu     sync.Mutex
 	health Health
-	since  int64  // when it ceased to be up, or was last so
-	excuse string // why the port cannot be opened anew
+	since  int64    // when it ceased to be up, or was last so
+	excuse struct { // why the port cannot be opened anew
+		text  string
+		since int64
+		told  bool
+	}
 }
 
 // retryPause is between two tries to open a port anew, and handPause between two looks whether the loop has taken what it was offered.
 const (
 	retryPause = 200 * time.Millisecond
 	handPause  = 2 * time.Millisecond
+	excuseNs   = 500e6 // an interface that comes back is not at once what it shall be: what stands in the way is told once it has for so long
 )
 
 // attend waits for the link and begins to watch the interface of a port that was just opened. If it cannot, the port is closed.
@@ -67,13 +72,13 @@ func (p *Port) awaitLink(c *Config) {
 	const pause, progress = 10 * time.Millisecond, 2 * time.Second
 	w := watch{config: *c} // for its lines
 	start, told, reset := time.Now(), time.Now(), false
-	for p.nic.running && c.LinkWait >= 0 {
+	for p.nic.carrier && c.LinkWait >= 0 {
 		link, err := netlink.LinkByIndex(p.nic.index)
 		away := time.Since(start)
 		switch {
 		case err != nil:
 			return // the watch tells
-		case isRunning(link):
+		case hasCarrier(link):
 			if reset {
 				w.tell("opening it reset the link, which is back after %v", away.Round(time.Millisecond))
 			}
@@ -133,17 +138,18 @@ func (w *watch) run() {
 	}
 }
 
-// enterNetns puts the calling goroutine onto a thread in the namespace, unless all of the process is there.
+// enterNetns puts the calling goroutine onto a thread in the namespace. In a process that has one it is there.
 func enterNetns(netns int) error {
+	runtime.LockOSThread()
 	var want, have unix.Stat_t
-	if err := errors.Join(unix.Fstat(netns, &want), unix.Stat("/proc/self/ns/net", &have)); err != nil {
+	if err := errors.Join(unix.Fstat(netns, &want), unix.Stat("/proc/thread-self/ns/net", &have)); err != nil {
 		return err
 	}
 	if want.Ino == have.Ino && want.Dev == have.Dev {
+		runtime.UnlockOSThread()
 		return nil
 	}
-	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-	return unix.Setns(netns, unix.CLONE_NEWNET)
+	return unix.Setns(netns, unix.CLONE_NEWNET) // and never unlocked: the thread ends with the goroutine
 }
 
 // wait waits for an event that may concern the port. It answers false when the port is closed.
@@ -189,7 +195,7 @@ func (w *watch) look() {
 	switch {
 	case a.RawFlags&unix.IFF_UP == 0:
 		w.note(LinkDown, a.MTU)
-	case !isRunning(link):
+	case !hasCarrier(link):
 		w.note(LinkNoCarrier, a.MTU)
 	default:
 		w.note(LinkUp, a.MTU)
