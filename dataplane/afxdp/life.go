@@ -61,6 +61,7 @@ func (p *Port) exchange(q *Port) {
 	if p.steering == nil {
 		return // nothing to receive into and nothing to send by
 	}
+	q.info.Pages, q.info.Node = p.info.Pages, p.info.Node // the memory has not moved
 	p.info = q.info
 	p.driver = driverCounters{rxDropped: p.counters.RxDropped, unsteered: p.counters.Unsteered}
 	p.cells.reclaim()
@@ -153,43 +154,15 @@ func reopen(config *Config, link *header.Link, memory []byte) (*Port, *Error) {
 	return open(c)
 }
 
-// openOver is openSocket over memory that is there already.
-func openOver(n *nic, c *Config, flags uint16, offsets *unix.XDPMmapOffsets) (*socket, *Error) {
-	fd, err := bindOwn(n.index, c.memory, c, flags)
+// bindOver opens and binds a socket over a UMEM that is there already and that stays when the socket is freed.
+func bindOver(index int, c *Config, flags uint16) (*bound, error) {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, explain(err, n, c)
+		return nil, fmt.Errorf("open the socket: %w", err)
 	}
-	s := &socket{fd: fd, umem: c.memory}
-	if err := s.setUp(c, offsets); err != nil {
-		_ = s.close() // the first error is the one to tell
-		return nil, fault(ErrSocket, err, "")
-	}
-	return s, nil
-}
-
-// bindOwn opens a socket whose UMEM is memory, and binds it (Documentation/networking/af_xdp.rst).
-func bindOwn(index int, memory []byte, c *Config, flags uint16) (fd int, err error) {
-	fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	err = registerUMEM(fd, memory, CellSize)
-	for _, ring := range []struct{ option, n int }{
-		{unix.XDP_UMEM_FILL_RING, c.FillRing},
-		{unix.XDP_UMEM_COMPLETION_RING, c.CompletionRing},
-		{unix.XDP_RX_RING, c.RxRing},
-		{unix.XDP_TX_RING, c.TxRing},
-	} {
-		if err == nil {
-			err = unix.SetsockoptInt(fd, unix.SOL_XDP, ring.option, ring.n)
-		}
-	}
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrXDP{Flags: flags, Ifindex: uint32(index), QueueID: uint32(c.Queue)})
-	}
-	if err != nil {
+	if err := bindOwn(fd, index, c.memory, c, flags); err != nil {
 		_ = unix.Close(fd) // the first error is the one to tell
-		return -1, fmt.Errorf("open a socket over the same memory: %w", err)
+		return nil, err
 	}
-	return fd, nil
+	return &bound{fd: fd, umem: c.memory, free: func() error { return unix.Close(fd) }}, nil
 }

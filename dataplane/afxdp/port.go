@@ -14,8 +14,7 @@ import (
 
 // Where packets lie in their cells.
 const (
-	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell
-	maxPacket  = CellSize - rxHeadroom    // and no longer ones
+	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell, and none that is longer than the rest of it
 	payloadAt  = 320                      // where the payload of a packet to send begins: a cache line, behind all headers
 )
 
@@ -82,7 +81,7 @@ func open(config Config) (*Port, *Error) {
 	}
 	p := &Port{listener: -1, nic: *n}
 	if c.memory == nil { // else the cells are another port's, and none may go into the fill ring here
-		p.cells = newCells(c.Cells, c.FillRing)
+		p.cells = newCells(c.Cells, c.CellSize, c.FillRing)
 	}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
@@ -90,37 +89,26 @@ func open(config Config) (*Port, *Error) {
 	if p.steering, err = openSteering(n); err != nil {
 		return nil, err
 	}
-	flags, err := bindFlags(&c, p.steering)
+	m := lookMakings("/", n, c.CellSize)
+	flags, note, err := bindFlags(&c, p.steering, m)
 	if err != nil {
 		p.steering.closeDescriptors()
 		return nil, err
 	}
-	s, err := openSocket(n, &c, flags, &offsets)
+	s, err := openSocket(n, &c, flags, m, &offsets)
 	if err != nil {
 		p.steering.closeDescriptors()
 		return nil, err
+	}
+	if flags == 0 && !s.zeroCopy {
+		note = m.fellBack()
 	}
 	p.socket = *s
-	if err := p.start(n, &c); err != nil {
+	if err := p.start(n, &c, note); err != nil {
 		_ = p.Close() // the first error is the one to tell
 		return nil, err
 	}
 	return p, nil
-}
-
-// bindFlags turns the mode into flags of bind(2). Without flags the kernel takes zero-copy if the driver has it. A generic
-// program sees packets after the driver copied them, so that a zero-copy socket behind it would see none: then copy is the
-// only way.
-func bindFlags(c *Config, s *steering) (uint16, *Error) {
-	switch {
-	case c.Mode == ModeZeroCopy && !s.native:
-		return 0, fault(ErrNoZeroCopy, errors.New(s.why), "zero-copy needs native XDP: take mode %q or %q", ModeAuto, ModeCopy)
-	case c.Mode == ModeZeroCopy:
-		return unix.XDP_ZEROCOPY, nil
-	case c.Mode == ModeCopy || !s.native:
-		return unix.XDP_COPY, nil
-	}
-	return 0, nil
 }
 
 // address builds the link, the templates and the table of peers.
@@ -148,7 +136,7 @@ func (p *Port) address(n *nic, c *Config) *Error {
 		return fault(ErrConfig, wrong, "")
 	}
 	p.headerLen = p.link.Len()
-	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), maxPacket-p.headerLen, CellSize-payloadAt)
+	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, c.CellSize-payloadAt)
 	if p.mtu <= 0 {
 		return fault(ErrConfig, fmt.Errorf("the interface's MTU is %d", n.mtu), "run `ip link set dev %s mtu 1500`", n.name)
 	}
@@ -186,8 +174,11 @@ func (p *Port) addPeer(n *nic, peer dataplane.Peer, a *PeerAddr) *Error {
 }
 
 // start gives the kernel cells to receive into, lets packets in, and finds out what the port has become.
-func (p *Port) start(n *nic, c *Config) *Error {
+func (p *Port) start(n *nic, c *Config, note string) *Error {
 	var notes []string
+	if note != "" {
+		notes = append(notes, note)
+	}
 	var refused *Error
 	if p.listener, refused = listen(n, c.Listen); refused != nil {
 		return refused
@@ -206,6 +197,8 @@ func (p *Port) start(n *nic, c *Config) *Error {
 	}
 	mode := "generic"
 	switch {
+	case c.Mode == ModeZeroCopy && !(native && p.zeroCopy):
+		return fault(ErrNoZeroCopy, nil, "the kernel says zero-copy %t, program in the driver %t: another process changed it meanwhile, start again", p.zeroCopy, native)
 	case native && p.zeroCopy:
 		mode = ModeZeroCopy
 	case native:
@@ -214,8 +207,19 @@ func (p *Port) start(n *nic, c *Config) *Error {
 		notes = append(notes, p.steering.why)
 	}
 	p.info = dataplane.Info{
-		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue, Note: strings.Join(notes, "; "),
+		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue,
+		Cell: c.CellSize, Pages: "ordinary", Node: nodeText(p.node), BusyPoll: "off",
 	}
+	if p.huge {
+		p.info.Pages = "huge"
+	}
+	if p.busyPoll {
+		p.info.BusyPoll = "prefer"
+	}
+	if p.wanted != anyNode && p.node != p.wanted {
+		notes = append(notes, fmt.Sprintf("the UMEM is not all on NUMA node %d: memory is short there", p.wanted))
+	}
+	p.info.Note = strings.Join(notes, "; ")
 	return nil
 }
 

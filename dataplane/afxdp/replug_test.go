@@ -355,7 +355,7 @@ func openResetting(t *testing.T, c Config, away time.Duration) (p *Port, took ti
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	holder, refused := openSocket(n, &full, 0, &offsets)
+	holder, refused := openSocket(n, &full, 0, &makings{}, &offsets)
 	if refused != nil {
 		t.Fatal(refused)
 	}

@@ -177,7 +177,7 @@ func TestNeighbours(t *testing.T) {
 	a.TxBurst(one[:])
 	a.Flush()
 	// To the gateway's MAC, with the peer's address: no port takes it, but the wire carries it.
-	packet := a.umem[one[0].Cell<<cellShift+payloadAt-uint64(a.headerLen):]
+	packet := a.umem[one[0].Cell<<a.cells.shift+payloadAt-uint64(a.headerLen):]
 	if got := header.Ethernet(packet).Dst(); got != macB {
 		t.Fatalf("to %v", got)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // umemBytes is what one queue locks: its UMEM.
-const umemBytes = afxdp.DefaultCells * afxdp.CellSize
+const umemBytes = afxdp.DefaultCells * afxdp.SmallCell
 
 // memory looks at what can be locked, and in which pages it lies.
 func (e *exam) memory() {
