@@ -44,26 +44,15 @@ func hugepagesOf(size int) int { return (size + HugepageSize - 1) / HugepageSize
 
 // bindHugepages opens and binds a socket whose UMEM is memory. Without an error the memory is given back with the socket.
 func bindHugepages(index int, memory []byte, c *Config, flags uint16) (*bound, error) {
-	umem := memory[:c.Cells*c.CellSize]
-	fd, err := bindOver(index, umem, c, flags)
+	over := *c
+	over.memory = memory[:c.Cells*c.CellSize]
+	b, err := bindOver(index, &over, flags)
 	if err != nil {
 		return nil, err
 	}
-	free := func() error { return errors.Join(unix.Close(fd), unix.Munmap(memory)) }
-	return &bound{fd: fd, umem: umem, huge: true, free: free}, nil
-}
-
-// bindOver opens a socket over memory that is there, and binds it. The memory stays the caller's.
-func bindOver(index int, memory []byte, c *Config, flags uint16) (fd int, err error) {
-	fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("open the socket: %w", err)
-	}
-	if err := bindOwn(fd, index, memory, c, flags); err != nil {
-		_ = unix.Close(fd) // the first error is the one to tell
-		return -1, err
-	}
-	return fd, nil
+	unbind := b.free
+	b.huge, b.free = true, func() error { return errors.Join(unbind(), unix.Munmap(memory)) }
+	return b, nil
 }
 
 // bindOwn registers the UMEM, sizes the rings and binds (Documentation/networking/af_xdp.rst).

@@ -42,10 +42,14 @@ type Port struct {
 	info     dataplane.Info
 	driver   driverCounters
 	closed   bool
+
+	mail  mailbox // from the watch
+	watch *watch
+	nic   nic // as it was when the port was opened
 }
 
-// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already.
-type driverCounters struct{ invalidTx uint64 }
+// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already: of the socket, and of those before it.
+type driverCounters struct{ invalidTx, rxDropped, unsteered uint64 }
 
 var _ dataplane.Port = (*Port)(nil)
 
@@ -53,6 +57,9 @@ var _ dataplane.Port = (*Port)(nil)
 // leaves nothing behind.
 func Open(config Config) (*Port, error) {
 	p, err := open(config)
+	if err == nil {
+		err = p.attend(config)
+	}
 	if err != nil {
 		err.Interface, err.Queue = config.Interface, config.Queue
 		if err.Interface == "" {
@@ -76,7 +83,10 @@ func open(config Config) (*Port, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{cells: newCells(c.Cells, c.CellSize, c.FillRing), listener: -1}
+	p := &Port{listener: -1, nic: *n}
+	if c.memory == nil { // else the cells are another port's, and none may go into the fill ring here
+		p.cells = newCells(c.Cells, c.CellSize, c.FillRing)
+	}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
 	}
@@ -231,9 +241,12 @@ func (p *Port) Counters() *dataplane.Counters { return &p.counters }
 func (p *Port) FD() int { return p.fd }
 
 // RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused,
-// which are added to TxErrors, and looks for packets that are never completed. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
-// loop may call it.
+// which are added to TxErrors, and looks for packets that are never completed. It makes system calls and is not for the hot path: once a second is
+// plenty. Only the owning loop may call it.
 func (p *Port) RefreshDriverCounters() error {
+	if p.steering == nil {
+		return nil // the interface is gone, and what was counted there stays
+	}
 	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: read XDP_STATISTICS: %w", p.info.Interface, p.info.Queue, err)
@@ -242,14 +255,14 @@ func (p *Port) RefreshDriverCounters() error {
 		p.stall.waits++ // with none that asks to be woken nothing else counts
 		p.lookForStall()
 	}
-	p.counters.RxDropped = s.Rx_dropped + s.Rx_ring_full
+	p.counters.RxDropped = p.driver.rxDropped + s.Rx_dropped + s.Rx_ring_full
 	p.counters.TxErrors += s.Tx_invalid_descs - p.driver.invalidTx
 	p.driver.invalidTx = s.Tx_invalid_descs
 	n, err := p.steering.countUnsteered()
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: %w", p.info.Interface, p.info.Queue, err)
 	}
-	p.counters.Unsteered = n - p.steering.baseline
+	p.counters.Unsteered = p.driver.unsteered + n - p.steering.baseline
 	return nil
 }
 
@@ -259,8 +272,13 @@ func (p *Port) Close() error {
 		return nil
 	}
 	p.closed = true
+	if p.watch != nil {
+		p.watch.end()
+	}
 	err := p.socket.close()
-	p.steering.closeDescriptors()
+	if p.steering != nil {
+		p.steering.closeDescriptors()
+	}
 	if p.listener >= 0 {
 		err = errors.Join(err, unix.Close(p.listener))
 	}
