@@ -10,7 +10,8 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // Process is one that has AF_XDP sockets.
@@ -33,11 +34,11 @@ func holders(index, queues int) ([]Holder, error) {
 	if err == nil || errors.Is(err, netlink.ErrDumpInterrupted) {
 		return exactHolders(index, sockets), nil
 	}
-	held, err := askHeldQueues(index, queues)
+	held, err := netdev.HeldQueues(index, queues)
 	if err != nil {
 		return nil, err
 	}
-	if len(held) == 0 && tellsQueues() {
+	if len(held) == 0 && netdev.TellsHeld() {
 		return nil, nil
 	}
 	candidates := socketProcesses(nil)
@@ -50,19 +51,6 @@ func holders(index, queues int) ([]Holder, error) {
 		all = append(all, Holder{Queue: q, Processes: candidates, Candidate: true})
 	}
 	return all, nil
-}
-
-// tellsQueues tells that the kernel is one that tells of a queue whether it has an AF_XDP socket.
-func tellsQueues() bool {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return false
-	}
-	var major, minor int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
-		return false
-	}
-	return major > 6 || major == 6 && minor >= 15
 }
 
 func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", p.Command, p.PID) }
@@ -97,7 +85,7 @@ func socketProcesses(inode *uint32) []Process {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(folder)) // digits only
-		command, _ := readText(filepath.Join(folder, "comm"))
+		command, _ := netdev.ReadText(filepath.Join(folder, "comm"))
 		all = append(all, Process{PID: pid, Command: command})
 	}
 	slices.SortFunc(all, func(a, b Process) int { return a.PID - b.PID })

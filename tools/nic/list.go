@@ -3,8 +3,6 @@ package nic
 import (
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/safchain/ethtool"
@@ -12,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/dataplane/netdev"
 )
 
 // Interface is what there is to know of a network interface before a queue of it is bound.
@@ -115,16 +114,9 @@ func look(l netlink.Link, p Places) Interface {
 		}
 	}
 	i.lookDriver(a, note)
-	features, segments, err := askXDP(a.Index)
+	features, segments, err := netdev.XDP(a.Index)
 	note(err)
-	i.XDP = XDP{Known: err == nil, Features: []string{}, MaxSegments: int(segments)}
-	i.XDP.Native = features&featureBasic != 0 && features&featureRedirect != 0
-	i.XDP.ZeroCopy = i.XDP.Native && features&featureZeroCopy != 0
-	for bit, name := range xdpFeatures {
-		if features&(1<<bit) != 0 {
-			i.XDP.Features = append(i.XDP.Features, name)
-		}
-	}
+	i.XDP = XDP{Known: err == nil, Native: features.Native(), ZeroCopy: features.ZeroCopy(), Features: features.Names(), MaxSegments: segments}
 	program, err := afxdp.ProgramOn(a.Index)
 	note(err)
 	if program != nil {
@@ -164,23 +156,19 @@ func (i *Interface) lookDriver(a *netlink.LinkAttrs, note func(error)) {
 				MaxCombined: int(c.MaxCombined), MaxRx: int(c.MaxRx), MaxTx: int(c.MaxTx), FromDriver: true}
 		}
 	}
-	s, err := openSysfs(a.Name, a.Index)
+	s, err := netdev.OpenSysfs(a.Name, a.Index)
 	if err != nil {
 		note(err)
 		return
 	}
-	defer s.close()
-	// Virtual interfaces have no node, and no speed that means anything; those that are down answer EINVAL.
-	if n, err := readNumber(filepath.Join(s.folder, "device/numa_node")); err == nil {
-		i.NUMANode = n
-	}
-	if n, err := readNumber(filepath.Join(s.folder, "speed")); err == nil && n > 0 {
+	defer s.Close()
+	i.NUMANode = s.NUMANode()
+	// Virtual interfaces have no speed that means anything; those that are down answer EINVAL.
+	if n, err := s.Number("speed"); err == nil && n > 0 {
 		i.SpeedMbps = n
 	}
 	if i.Driver == "" {
-		if target, err := os.Readlink(s.folder + "/device/driver"); err == nil {
-			i.Driver = filepath.Base(target)
-		}
+		i.Driver = s.Driver()
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // driver is what the kernel lets one read and change of one interface. Tests have another.
@@ -26,30 +28,36 @@ type kernel struct {
 	name   string
 	index  int
 	queues int // receive queues, at most
-	*sysfs
+	sysfs  *netdev.Sysfs
 }
 
 func openKernel(a *netlink.LinkAttrs) (*kernel, error) {
-	s, err := openSysfs(a.Name, a.Index)
+	s, err := netdev.OpenSysfs(a.Name, a.Index)
 	if err != nil {
 		return nil, err
 	}
 	return &kernel{name: a.Name, index: a.Index, queues: a.NumRxQueues, sysfs: s}, nil
 }
 
-func (k *kernel) request(b []byte) error { return ethtoolRequest(k.name, b) }
+func (k *kernel) close() { k.sysfs.Close() }
+
+func (k *kernel) request(b []byte) error           { return ethtoolRequest(k.name, b) }
+func (k *kernel) read(file string) (string, error) { return k.sysfs.Read(file) }
+func (k *kernel) write(file, text string) error    { return k.sysfs.Write(file, text) }
 
 func (k *kernel) interrupts() []int {
-	if all := k.sysfs.interrupts(); len(all) > 0 {
+	if all := k.sysfs.Interrupts(); len(all) > 0 {
 		return all
 	}
-	return askInterrupts(k.index, k.queues)
+	return netdev.Interrupts(k.index, k.queues)
 }
 
 func affinityFile(irq int) string { return fmt.Sprintf("/proc/irq/%d/smp_affinity_list", irq) }
 
-func (k *kernel) affinity(irq int) (string, error)       { return readText(affinityFile(irq)) }
-func (k *kernel) setAffinity(irq int, cpus string) error { return writeText(affinityFile(irq), cpus) }
+func (k *kernel) affinity(irq int) (string, error) { return netdev.ReadText(affinityFile(irq)) }
+func (k *kernel) setAffinity(irq int, cpus string) error {
+	return netdev.WriteText(affinityFile(irq), cpus)
+}
 
 // setting is one thing that can be read and changed, by text.
 type setting interface {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // state is what one interface was like before we changed it.
@@ -29,7 +31,7 @@ type kept struct {
 }
 
 func bootID() string {
-	id, err := readText("/proc/sys/kernel/random/boot_id")
+	id, err := netdev.ReadText("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "unknown"
 	}
