@@ -27,9 +27,9 @@ type Holder struct {
 	Candidate bool      `json:"candidate"` // the kernel does not tell whose sockets are where: it is one of these
 }
 
-// holders tells who holds which queues of an interface. The kernel's sock_diag for AF_XDP (CONFIG_XDP_SOCKETS_DIAG) knows it exactly. Where that is
+// Holders tells who holds which of the first queues of an interface of the calling thread's namespace. The kernel's sock_diag for AF_XDP (CONFIG_XDP_SOCKETS_DIAG) knows it exactly. Where that is
 // missing, the netdev family knows which queues are held, and /proc which processes of this network namespace have such sockets at all.
-func holders(index, queues int) ([]Holder, error) {
+func Holders(index, queues int) ([]Holder, error) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err == nil || errors.Is(err, netlink.ErrDumpInterrupted) {
 		return exactHolders(index, sockets), nil
@@ -72,10 +72,10 @@ func exactHolders(index int, sockets []*netlink.XDPDiagInfoResp) []Holder {
 func socketProcesses(inode *uint32) []Process {
 	here, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil
+		return []Process{}
 	}
 	folders, _ := filepath.Glob("/proc/[0-9]*") // the pattern is sound
-	var all []Process
+	all := []Process{}
 	for _, folder := range folders {
 		if there, err := os.Readlink(filepath.Join(folder, "ns/net")); err != nil || !lookEverywhere(folder) && there != here {
 			continue

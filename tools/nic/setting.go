@@ -79,12 +79,15 @@ func settingOf(name string) (setting, error) {
 		}
 	}
 	kind, rest, _ := strings.Cut(name, "/")
-	n, err := strconv.ParseUint(rest, 10, 32)
-	if err == nil && kind == "irq" {
-		return irqSetting(n), nil
-	}
-	if err == nil && kind == "rule" {
-		return ruleSetting{place: uint32(n)}, nil
+	switch kind {
+	case "irq":
+		if n, err := strconv.ParseUint(rest, 10, 31); err == nil {
+			return irqSetting(n), nil
+		}
+	case "rule":
+		if s, err := parseRule(rest); err == nil {
+			return s, nil
+		}
 	}
 	return nil, fmt.Errorf("this program knows no setting %q", name)
 }
@@ -258,32 +261,6 @@ func (s irqSetting) set(d driver, value string) error {
 	return err
 }
 
-// ruleSetting is a place in the NIC's table of rules: "" while it is free.
-type ruleSetting struct {
-	place uint32
-	rule  *Rule // what set puts in
-}
-
-func (s ruleSetting) name() string { return fmt.Sprintf("rule/%d", s.place) }
-
-func (s ruleSetting) get(d driver) (string, error) {
-	err := d.request(ruleRequest(getRule, s.place))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-		return "", nil
-	}
-	return "a rule", err
-}
-
-func (s ruleSetting) set(d driver, value string) error {
-	if value == "" {
-		return d.request(ruleRequest(deleteRule, s.place))
-	}
-	if s.rule == nil {
-		return fmt.Errorf("rule %d cannot be made again: what it was is not known", s.place)
-	}
-	return d.request(s.rule.insert(s.place))
-}
-
 // indirectionSetting is the RSS indirection table: queues, joined by commas.
 type indirectionSetting struct{}
 
@@ -298,6 +275,9 @@ func (indirectionSetting) get(d driver) (string, error) {
 }
 
 func (indirectionSetting) set(d driver, value string) error {
+	if value == evenTable(d) && d.request(indirect(nil)) == nil {
+		return nil // the driver's own again, not a table of somebody's that reads the same
+	}
 	var table []uint32
 	for text := range strings.SplitSeq(value, ",") {
 		n, err := strconv.ParseUint(text, 10, 32)
@@ -307,6 +287,20 @@ func (indirectionSetting) set(d driver, value string) error {
 		table = append(table, uint32(n))
 	}
 	return d.request(indirect(table))
+}
+
+// evenTable is the table of a driver whose table nobody has changed: over all of its queues in turn (ethtool_rxfh_indir_default).
+func evenTable(d driver) string {
+	table, err := indirection(d)
+	channels := words(getChannels, channelWords)
+	if err != nil || d.request(channels) != nil {
+		return ""
+	}
+	queues := max(word(channels, rxCount)+word(channels, combined), 1)
+	for i := range table {
+		table[i] = uint32(i) % queues
+	}
+	return joinTable(table)
 }
 
 func joinTable(table []uint32) string {
