@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // A UMEM in hugepages. github.com/asavie/xdp allocates the UMEM itself, so here the socket is opened without it.
@@ -91,7 +91,7 @@ var hugepagesDir = fmt.Sprintf("/sys/kernel/mm/hugepages/hugepages-%dkB", Hugepa
 // readReserved reads how many there are, and how many nobody has taken or been promised.
 func readReserved(dir string) (Reserved, error) {
 	read := func(name string) (n int, err error) {
-		text, err := readLine(filepath.Join(dir, name))
+		text, err := netdev.ReadText(filepath.Join(dir, name))
 		if err != nil {
 			return 0, err
 		}
@@ -101,12 +101,6 @@ func readReserved(dir string) (Reserved, error) {
 	free, err2 := read("free_hugepages")
 	promised, err3 := read("resv_hugepages")
 	return Reserved{Total: total, Free: max(0, free-promised)}, errors.Join(err1, err2, err3)
-}
-
-// readLine reads a file of one line.
-func readLine(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	return strings.TrimSpace(string(text)), err
 }
 
 // explainHugepages says how many hugepages are missing, and the command that reserves them.

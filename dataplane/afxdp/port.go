@@ -93,7 +93,7 @@ func open(config Config) (*Port, *Error) {
 	if p.steering, err = openSteering(n); err != nil {
 		return nil, err
 	}
-	m := lookMakings("/", n, c.CellSize)
+	m := lookMakings(n, c.CellSize)
 	flags, note, err := bindFlags(&c, p.steering, m)
 	if err != nil {
 		p.steering.closeDescriptors()
@@ -108,7 +108,7 @@ func open(config Config) (*Port, *Error) {
 		note = m.fellBack()
 	}
 	p.socket = *s
-	if err := p.start(n, &c, note); err != nil {
+	if err := p.start(n, &c, m, note); err != nil {
 		_ = p.Close() // the first error is the one to tell
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (p *Port) addPeer(n *nic, peer dataplane.Peer, a *PeerAddr) *Error {
 }
 
 // start gives the kernel cells to receive into, lets packets in, and finds out what the port has become.
-func (p *Port) start(n *nic, c *Config, note string) *Error {
+func (p *Port) start(n *nic, c *Config, m *makings, note string) *Error {
 	var notes []string
 	if note != "" {
 		notes = append(notes, note)
@@ -187,7 +187,7 @@ func (p *Port) start(n *nic, c *Config, note string) *Error {
 	if p.listener, refused = listen(n, c.Listen); refused != nil {
 		return refused
 	}
-	if note := p.setBusyPoll(n, &c.BusyPoll); note != "" {
+	if note := p.setBusyPoll(m, &c.BusyPoll); note != "" {
 		notes = append(notes, note)
 	}
 	p.watchStalls(n, c)

@@ -59,7 +59,7 @@ func noPrivilege(cause error) *Error {
 
 // openSocket opens a socket on the queue, with a UMEM as the configuration has it, and maps its rings.
 func openSocket(n *nic, c *Config, flags uint16, m *makings, offsets *unix.XDPMmapOffsets) (s *socket, refused *Error) {
-	node := wantedNode("/", c.Cores, busOf(n.name))
+	node := wantedNode("/", c.Cores, m.node)
 	onNode(node, func() { s, refused = openPlaced(n, c, flags|unix.XDP_USE_NEED_WAKEUP, m, offsets) })
 	if refused == nil {
 		s.wanted, s.node = node, nodeOfMemory(s.umem)

@@ -3,7 +3,6 @@ package afxdp
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -95,7 +94,7 @@ func (p *Port) announce(text string) {
 }
 
 // setBusyPoll asks for what b wants. A kernel that refuses leaves a port that works without. The note says what is missing, if something is.
-func (p *Port) setBusyPoll(n *nic, b *BusyPoll) (note string) {
+func (p *Port) setBusyPoll(m *makings, b *BusyPoll) (note string) {
 	if *b == (BusyPoll{}) {
 		return ""
 	}
@@ -107,10 +106,10 @@ func (p *Port) setBusyPoll(n *nic, b *BusyPoll) (note string) {
 		return fmt.Sprintf("no busy-polling: %s", strings.ReplaceAll(err.Error(), "\n", ", "))
 	}
 	p.busyPoll = b.Prefer
-	if !b.Prefer {
+	if !b.Prefer || !m.noisy {
 		return ""
 	}
-	return untuned("/", n)
+	return fmt.Sprintf("interrupts come beside busy-polling: `wirepaxos nic tune %s --busy-poll` defers them", m.name)
 }
 
 func (p *Port) askBusyPoll(prefer, micros, budget int) error {
@@ -122,18 +121,6 @@ func (p *Port) askBusyPoll(prefer, micros, budget int) error {
 		err = errors.Join(err, unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, budget))
 	}
 	return err
-}
-
-// untuned says that interrupts still come beside busy-polling, or "" if they do not or sysfs does not show the interface: it may show another namespace's.
-func untuned(root string, n *nic) string {
-	dir := filepath.Join(root, "sys/class/net", n.name)
-	index, _ := readLine(filepath.Join(dir, "ifindex"))
-	deferred, err1 := readLine(filepath.Join(dir, "napi_defer_hard_irqs"))
-	timeout, err2 := readLine(filepath.Join(dir, "gro_flush_timeout"))
-	if index != fmt.Sprint(n.index) || err1 != nil || err2 != nil || deferred != "0" && timeout != "0" {
-		return ""
-	}
-	return fmt.Sprintf("interrupts come beside busy-polling: `wirepaxos nic tune %s --busy-poll` defers them", n.name)
 }
 
 // watchStalls makes ready for a look.

@@ -2,9 +2,6 @@ package afxdp
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -175,45 +172,25 @@ func TestFallBackRefused(t *testing.T) {
 	}
 }
 
-// Busy-polling without the settings of the interface that it wants says which command makes them.
-func TestBusyPollUntuned(t *testing.T) {
-	root := t.TempDir()
-	dir := filepath.Join(root, "sys/class/net/eth1")
-	must(t, os.MkdirAll(dir, 0o755))
-	n := &nic{name: "eth1", index: 7}
-	for _, c := range []struct {
-		index             int
-		deferred, timeout string
-		want              string
-	}{
-		{7, "0", "0", "nic tune eth1 --busy-poll"},
-		{7, "2", "0", "nic tune eth1 --busy-poll"},
-		{7, "2", "200000", ""},
-		{8, "0", "0", ""}, // the interface of another namespace
-	} {
-		for name, text := range map[string]string{"ifindex": fmt.Sprint(c.index), "napi_defer_hard_irqs": c.deferred, "gro_flush_timeout": c.timeout} {
-			must(t, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600))
-		}
-		if got := untuned(root, n); !contains(got, c.want) || (got == "") != (c.want == "") {
-			t.Errorf("%+v: %q", c, got)
-		}
-	}
-	if got := untuned(t.TempDir(), n); got != "" {
-		t.Error(got)
-	}
-}
-
 // Busy-polling can be ended on a socket that has it, and the kernel then says that it is off.
 func TestBusyPollEnds(t *testing.T) {
 	newNet(t, 1)
 	ca, cb := ends(LinkEthernet)
-	ca.BusyPoll = BusyPoll{Prefer: true}
+	ca.BusyPoll = BusyPoll{Prefer: true, Micros: 20, Budget: 64}
 	a, b := openPort(t, ca), openPort(t, cb)
 	if !a.busyPoll {
 		t.Skipf("needs a kernel with busy-polling: %s", a.Info().Note)
 	}
 	if a.Info().BusyPoll != "prefer" || b.Info().BusyPoll != "off" {
 		t.Fatalf("%+v, %+v", a.Info(), b.Info())
+	}
+	// On a fresh interface nothing defers interrupts, which is said; once they are deferred, it is not.
+	if !contains(a.Info().Note, "nic tune wpa --busy-poll") {
+		t.Errorf("%+v", a.Info())
+	}
+	m := &makings{}
+	if note := a.setBusyPoll(m, &ca.BusyPoll); note != "" {
+		t.Error(note)
 	}
 	exchange(t, a, b)
 	a.fallBack()
