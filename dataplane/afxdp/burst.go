@@ -66,6 +66,9 @@ func (p *Port) drop(cell uint32) {
 // pollEmpty is what an RxBurst does that finds nothing: it completes the fill ring and, if the driver is busy-polled, makes it
 // look. It returns how many packets are ready then.
 func (p *Port) pollEmpty(limit int) int {
+	if p.hasNews() {
+		p.heed()
+	}
 	p.refill()
 	if p.busyPoll {
 		p.kickReceive()
@@ -116,6 +119,7 @@ func (p *Port) Alloc(frames []dataplane.Frame) int {
 		n = p.cells.spare()
 	}
 	if n < len(frames) {
+		p.waited()
 		p.counters.AllocFailed += uint64(len(frames) - n)
 		frames = frames[:n]
 	}
@@ -198,13 +202,17 @@ func (p *Port) Flush() {
 // kickSend is sendto(2) without a buffer: AF_XDP's call to send what is in the TX ring. It does not block, hence RawSyscall.
 //
 // EBUSY says that a packet was dropped behind the kernel's back (a full receiver), and that the rest waits. EAGAIN,
-// ENOBUFS: later. ENETDOWN, ENXIO: the interface is down or gone, and the packets stay in the ring.
+// ENOBUFS: later. ENETDOWN, ENXIO: the interface is down or gone, and the packets stay in the ring; no call is made until there is news of it.
 func (p *Port) kickSend() {
+	if p.refused() {
+		return
+	}
 	p.counters.TxSyscalls++
 	_, _, p.lastKick = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	if p.lastKick == unix.EBUSY {
 		p.counters.TxErrors++
 	}
+	p.waited()
 }
 
 // reap takes back the cells of packets that were sent.
@@ -213,6 +221,7 @@ func (p *Port) reap() {
 	if n == 0 {
 		return
 	}
+	p.stall.waits, p.stall.since = 0, 0
 	shift := p.cells.shift & 63
 	for i := range n {
 		p.cells.push(uint32(p.comp.at(i) >> shift))

@@ -57,6 +57,9 @@ var (
 // its last socket was closed; on a machine with more threads than cores more than three seconds were seen.
 const DefaultBusyRetry = 10 * time.Second
 
+// DefaultLinkWait is how long Open waits for a link that opening reset. Drivers of 10 Gbit/s and more need one to four seconds.
+const DefaultLinkWait = 10 * time.Second
+
 // PeerAddr is where a peer is. Its place in Config.Peers is its dataplane.Peer.
 //
 // On an ethernet link MAC is needed and names the sender of what is received. Two peers may share a MAC; what comes from it
@@ -98,6 +101,12 @@ type Config struct {
 	// Listen are multicast addresses, packets to which the NIC is asked to let in besides those to its own. A peer with such an address is for sending only.
 	Listen []net.HardwareAddr
 
+	// Tell gets a line for people when the interface is set down, loses its carrier, goes away, comes back, or gets an MTU that is too small,
+	// and when busy-polling stalls. It is called on another goroutine than the loop's and may take its time. nil: nobody is told; Health, Trouble and Info know in any case.
+	Tell func(line string) `json:"-"`
+
+	memory []byte // a UMEM that is there already; nil: Open makes one
+
 	Cells          int    // number of UMEM cells; power of two
 	CellSize       int    // SmallCell (if 0) or LargeCell
 	Hugepages      string // HugepagesAuto if empty
@@ -108,6 +117,7 @@ type Config struct {
 
 	BusyPoll  BusyPoll
 	BusyRetry time.Duration // DefaultBusyRetry if 0; negative: try once
+	LinkWait  time.Duration // for how long Open waits for a link that opening reset: DefaultLinkWait if 0; negative: not at all
 }
 
 // withDefaults fills in what is zero and checks what can be checked without looking at the machine.
@@ -141,6 +151,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.BusyRetry == 0 {
 		c.BusyRetry = DefaultBusyRetry
+	}
+	if c.LinkWait == 0 {
+		c.LinkWait = DefaultLinkWait
 	}
 	return c, c.check()
 }

@@ -63,9 +63,7 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: the program is still attached", c.name)
 		}
 	}
-	if after := leftovers(t); after != before {
-		t.Errorf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 
 	must(t, netlink.LinkSetDown(byName(t, nameA)))
 	if _, err := Open(good); kind(t, err) != ErrInterfaceDown {
@@ -88,9 +86,7 @@ func TestQueueTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(err)
-	if after := leftovers(t); after != before {
-		t.Fatalf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 	b := openPort(t, cb)
 	expectEcho(t, b) // the holder was not disturbed
 
@@ -198,6 +194,18 @@ func leftovers(t testing.TB) leftover {
 	return l
 }
 
+// expectNothingLeft fails if more is there than before. The watch of another port may be asking the kernel something, which is over soon.
+func expectNothingLeft(t testing.TB, before leftover) {
+	t.Helper()
+	after := leftovers(t)
+	for start := time.Now(); after != before && time.Since(start) < time.Second; after = leftovers(t) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if after != before {
+		t.Errorf("left behind: %+v, before %+v", after, before)
+	}
+}
+
 // One queue opened and closed a hundred times is free each time, and nothing is left.
 func TestOpenCloseHundredTimes(t *testing.T) {
 	for _, pages := range []string{HugepagesOff, HugepagesOn} {
@@ -226,12 +234,12 @@ func openHundredTimes(t *testing.T, pages string) {
 		must(t, a.Close())
 		if i == 0 {
 			before = leftovers(t) // what the runtime and the first use open for good is open now
-			address = addressSpace(t)
+		}
+		if i == 10 {
+			address = addressSpace(t) // the C library keeps memory for the threads that end, up to a bound
 		}
 	}
-	if after := leftovers(t); after != before {
-		t.Errorf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 	// A UMEM that stayed would be 8 MiB a time; a thread that the runtime starts meanwhile is 72 MiB.
 	if now := addressSpace(t); now > address+400<<20 {
 		t.Errorf("address space grew from %d to %d bytes", address, now)
