@@ -43,14 +43,14 @@ tell() { printf '\002vmlab {"event":"%%s","step":"%%s"}\n' "$1" "$2"; }
 var twoSteps = []script.Step{{Name: "one", Title: "first"}, {Name: "two", Title: "second"}}
 
 // bootFake boots the fake and gives what was told, how it ended, and what it was started with.
-func bootFake(t *testing.T, ctx context.Context, o *options, body string) (told string, err error, starts []string) {
+func bootFake(t *testing.T, ctx context.Context, o *options, body string) (told string, starts []string, err error) {
 	t.Helper()
 	k, file := fakeKit(t, body)
 	var out strings.Builder
 	r := newReport(func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }, twoSteps, false)
 	err = o.boot(ctx, &machine{kit: k, image: "none", folder: t.TempDir()}, r, filepath.Join(t.TempDir(), "mark"))
 	text, _ := os.ReadFile(file)
-	return out.String(), err, strings.Split(strings.TrimSpace(string(text)), "\n")
+	return out.String(), strings.Split(strings.TrimSpace(string(text)), "\n"), err
 }
 
 const allWell = `tell up; for s in one two; do tell begin $s; tell end $s; done; tell down`
@@ -75,7 +75,7 @@ tell begin two; tell end two; tell down`, nil, "2 steps passed, 0 failed, on TCG
 			[]string{"kvm 0", "kvm 0", "kvm 0"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			told, err, starts := bootFake(t, t.Context(), &options{accel: c.accel, timeout: time.Minute}, c.body)
+			told, starts, err := bootFake(t, t.Context(), &options{accel: c.accel, timeout: time.Minute}, c.body)
 			if !errors.Is(err, c.err) || (err != nil) != (c.err != nil) {
 				t.Errorf("%v, want %v", err, c.err)
 			}
@@ -89,14 +89,14 @@ tell begin two; tell end two; tell down`, nil, "2 steps passed, 0 failed, on TCG
 // A machine that hangs ends with its time, and with Ctrl-C.
 func TestBootIsBounded(t *testing.T) {
 	const hangs = `tell up; tell begin one; exec sleep 60`
-	if _, err, _ := bootFake(t, t.Context(), &options{accel: "tcg", timeout: 300 * time.Millisecond}, hangs); !errors.Is(err, errFailed) ||
+	if _, _, err := bootFake(t, t.Context(), &options{accel: "tcg", timeout: 300 * time.Millisecond}, hangs); !errors.Is(err, errFailed) ||
 		!strings.Contains(err.Error(), "-timeout") {
 		t.Errorf("a machine that hangs: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	begun := time.Now()
-	if _, err, starts := bootFake(t, ctx, &options{accel: "tcg", timeout: time.Minute}, hangs); !errors.Is(err, context.Canceled) || len(starts) != 1 {
+	if _, starts, err := bootFake(t, ctx, &options{accel: "tcg", timeout: time.Minute}, hangs); !errors.Is(err, context.Canceled) || len(starts) != 1 {
 		t.Errorf("an interrupt: %v after %v, started %q", err, time.Since(begun), starts)
 	}
 }

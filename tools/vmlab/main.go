@@ -3,8 +3,11 @@
 // veth has only copy mode, and a NIC with zero-copy is not at hand everywhere. virtio_net has zero-copy since Linux 6.13, and QEMU has the
 // device, emulated where there is no KVM. vmlab fetches QEMU and such a kernel as Debian packages, through apt and from the mirror that the machine's own
 // sources name, into a cache folder ($WIREPAXOS_CACHE, else the user's), once; nothing is installed. It builds an initramfs with a static first
-// process (guest), the tests of nictest and wirepaxos itself, boots it with NICs that a switch in this process joins (wire.go), and tells what
-// the guest did: one line a step, the output of a step that failed, and at the end what was measured.
+// process (guest), the tests of nictest and wirepaxos itself, boots it with an isolated core, hugepages, and NICs of several kinds (nics.go), and tells
+// what the guest did: one line a step, the output of a step that failed, and at the end copy and zero-copy side by side.
+//
+// NICs that a switch in this process joins (wire.go) show that nothing is lost on a wire that somebody else holds. What is measured is measured between
+// NICs on a hub inside QEMU, because that switch would be slower than they are. NICs of several queues are on taps, which need root.
 //
 // Rates and latencies of an emulated machine say how copy and zero-copy compare in it, nothing about a NIC.
 //
