@@ -71,6 +71,9 @@ func (p *Port) pollEmpty(limit int) int {
 	}
 	p.refill()
 	if p.busyPoll {
+		if !p.stall.napi {
+			p.checkNAPI()
+		}
 		p.kickReceive()
 		return p.rx.ready(limit)
 	}
