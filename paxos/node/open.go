@@ -138,7 +138,7 @@ func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoi
 	}
 	c := afxdp.Config{
 		Interface: local.Interface, Queue: local.Queue, Mode: string(f.Mode), Link: string(f.LinkLayer()), EtherType: f.EtherType, VLAN: f.VLAN,
-		UDPPort: local.Port, LocalIP: local.IP,
+		UDPPort: local.Port, LocalIP: local.IP, Tell: func(line string) { s.warn("%s", line) },
 	}
 	if !local.MAC.IsZero() {
 		c.LocalMAC = slices.Clone(local.MAC[:])
