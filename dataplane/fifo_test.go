@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// No test here lets a loop run under SCHED_FIFO: on a small machine that may be the last that it does. Loops get a policy that only counts.
+// No test here lets a loop run under SCHED_FIFO: on a small machine that may be the last that it does. Loops get a policy that only counts. What
+// the kernel does is in realtime_test.go, with its safeguards.
 
 // asked counts what a loop asks of the scheduler.
 type asked struct{ calls []bool }
 
-func (a *asked) policy(realTime bool) error {
+func (a *asked) policy(_ int, realTime bool) error {
 	a.calls = append(a.calls, realTime)
 	return nil
 }
@@ -103,13 +104,14 @@ func TestLoopGivesFIFOBack(t *testing.T) {
 func TestFIFOWatch(t *testing.T) {
 	const bound = 1000
 	var a asked
-	f := &fifo{boundNs: bound, policy: a.policy, held: true}
+	f := &fifo{boundNs: bound, policy: a.policy}
+	f.held.Store(true)
 	at := func(now int64) { f.watch(now) }
 	at(10_000) // the loop begins
 	for now := int64(10_000); now <= 11_000; now += 100 {
 		at(now)
 	}
-	if !f.held {
+	if !f.held.Load() {
 		t.Fatal("given back within the bound")
 	}
 	f.ran.Store(11_000) // others had the core
@@ -118,20 +120,20 @@ func TestFIFOWatch(t *testing.T) {
 	}
 	at(14_000) // nobody ran, the loop neither: the bound begins anew
 	at(14_100)
-	if !f.held || f.gaveBack != 0 {
+	if !f.held.Load() || f.gaveBack.Load() != 0 {
 		t.Fatal("given back though the core was free, or the machine stood still")
 	}
 	for now := int64(14_200); now <= 15_100; now += 100 {
 		at(now)
 	}
-	if f.held || f.gaveBack != 1 || !reflect.DeepEqual(a.calls, []bool{false}) {
-		t.Fatalf("others waited longer than the bound: held %v, given back %d times, asked %v", f.held, f.gaveBack, a.calls)
+	if f.held.Load() || f.gaveBack.Load() != 1 || !reflect.DeepEqual(a.calls, []bool{false}) {
+		t.Fatalf("others waited longer than the bound: held %v, given back %d times, asked %v", f.held.Load(), f.gaveBack.Load(), a.calls)
 	}
 	for now := int64(15_200); now <= 20_000; now += 100 {
 		at(now)
 	}
-	if f.gaveBack != 1 || len(a.calls) != 1 {
-		t.Errorf("given back %d times", f.gaveBack)
+	if f.gaveBack.Load() != 1 || len(a.calls) != 1 {
+		t.Errorf("given back %d times", f.gaveBack.Load())
 	}
 }
 
@@ -169,7 +171,7 @@ func TestFIFORefused(t *testing.T) {
 // A loop that the scheduler refuses leaves its thread and its P as they were.
 func TestFIFORefusedByTheKernel(t *testing.T) {
 	before := procsHeld.Load()
-	loop, err := NewLoop(LoopConfig{Name: "poor", Core: spareCore(t), FIFO: true, policy: func(bool) error { return unix.EPERM }}, idleTask{})
+	loop, err := NewLoop(LoopConfig{Name: "poor", Core: spareCore(t), FIFO: true, policy: func(int, bool) error { return unix.EPERM }}, idleTask{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,12 +189,12 @@ func TestSetPolicy(t *testing.T) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // for good: whatever is left of it goes with the thread
-		if err := setPolicy(true); err != nil {
+		if err := setPolicy(0, true); err != nil {
 			t.Logf("skipped: needs CAP_SYS_NICE: %v", err)
 			return
 		}
 		got, err := unix.SchedGetAttr(0, 0)
-		if back := setPolicy(false); back != nil {
+		if back := setPolicy(0, false); back != nil {
 			t.Error(back)
 		}
 		if err != nil || got.Policy != unix.SCHED_FIFO || got.Priority != fifoPriority || got.Flags&unix.SCHED_FLAG_RESET_ON_FORK == 0 {

@@ -40,7 +40,7 @@ type LoopConfig struct {
 	// else off its core for FIFOBoundNs (0: 3 s) gives it back and goes on without (LoopStats.FIFOGivenBack).
 	FIFO        bool
 	FIFOBoundNs int64
-	policy      func(realTime bool) error // sets it; nil: for the calling thread. Tests count what it is asked.
+	policy      func(thread int, realTime bool) error // sets it; nil: the kernel. Tests count what it is asked.
 }
 
 // Loop runs one task on one thread. Make it with NewLoop, give a goroutine to Run, end it with Stop.
@@ -175,7 +175,7 @@ func (l *Loop) cycle() {
 			last = Now() // what was slept is no gap
 			l.breathed = last
 		}
-		if l.fifo != nil && now-l.fifo.watched >= breatheNs { // not in breathe: a sched_yield counts as a breath, and lets nobody in under SCHED_FIFO
+		if l.fifo != nil && now-l.fifo.watched.Load() >= breatheNs { // not in breathe: a sched_yield counts as a breath, and lets nobody in under SCHED_FIFO
 			l.fifo.watch(now)
 		}
 		if now-l.breathed >= breatheNs {

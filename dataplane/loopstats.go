@@ -64,7 +64,7 @@ func (l *Loop) readStats() LoopStats {
 	stats.InvoluntarySwitches = now.involuntary - l.atStart.involuntary
 	stats.GCCycles = now.gcCycles - l.atStart.gcCycles
 	if l.fifo != nil {
-		stats.FIFO, stats.FIFOGivenBack = l.fifo.held, l.fifo.gaveBack
+		stats.FIFO, stats.FIFOGivenBack = l.fifo.held.Load(), l.fifo.gaveBack.Load()
 	}
 	return stats
 }

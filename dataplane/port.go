@@ -84,6 +84,7 @@ type Counters struct {
 	TxBytes     uint64 // their payload
 	TxFull      uint64 // frames that TxBurst did not take because the ring was full
 	TxErrors    uint64 // taken and dropped: no such peer, empty, too long, or refused by the kernel
+	TxStalls    uint64 // AF_XDP: times that nothing of what was sent was completed for long; Info.Note says what was done
 	AllocFailed uint64 // frames asked of Alloc that it did not have
 	RxSyscalls  uint64 // system calls made to receive or to refill
 	TxSyscalls  uint64 // system calls made to send (kicks)

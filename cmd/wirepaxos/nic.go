@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -35,40 +33,6 @@ settings and what was kept void.`,
   wirepaxos nic detach eth1 && wirepaxos nic restore eth1`,
 	}
 	c.AddCommand(newNICList(), newNICAttach(), newNICDetach(), newNICSteer(), newNICTune(), newNICRestore())
-	return c
-}
-
-func newNICList() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "list [INTERFACE...]",
-		Short: "Show interfaces as a poll-mode program sees them",
-		Long: `Shows all interfaces of this network namespace but the loopback one, or those that are named.
-
-XDP and zero-copy support are what the driver reports in the kernel's netdev netlink family; a role reports what its socket really got. Who holds a queue
-is told exactly by kernels with CONFIG_XDP_SOCKETS_DIAG; others tell which queues are held, and the processes that could are named.`,
-		Example: `  wirepaxos nic list
-  wirepaxos nic list eth1 --json`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := nic.List(nic.DefaultPlaces(), args...)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				e := json.NewEncoder(os.Stdout)
-				e.SetIndent("", "  ")
-				return e.Encode(all)
-			}
-			if len(all) == 0 {
-				fmt.Println("no interfaces but the loopback one")
-			}
-			for i := range all {
-				fmt.Print(all[i].String())
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }
 

@@ -119,6 +119,7 @@ func (p *Port) Alloc(frames []dataplane.Frame) int {
 		n = p.cells.spare()
 	}
 	if n < len(frames) {
+		p.waited()
 		p.counters.AllocFailed += uint64(len(frames) - n)
 		frames = frames[:n]
 	}
@@ -211,6 +212,7 @@ func (p *Port) kickSend() {
 	if p.lastKick == unix.EBUSY {
 		p.counters.TxErrors++
 	}
+	p.waited()
 }
 
 // reap takes back the cells of packets that were sent.
@@ -219,6 +221,7 @@ func (p *Port) reap() {
 	if n == 0 {
 		return
 	}
+	p.stall.waits, p.stall.since = 0, 0
 	shift := p.cells.shift & 63
 	for i := range n {
 		p.cells.push(uint32(p.comp.at(i) >> shift))

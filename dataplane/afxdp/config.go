@@ -101,8 +101,8 @@ type Config struct {
 	// Listen are multicast addresses, packets to which the NIC is asked to let in besides those to its own. A peer with such an address is for sending only.
 	Listen []net.HardwareAddr
 
-	// Tell gets a line for people when the interface is set down, loses its carrier, goes away, comes back, or gets an MTU that is too small. It is called on
-	// another goroutine than the loop's and may take its time. nil: nobody is told; Health and Trouble know in any case.
+	// Tell gets a line for people when the interface is set down, loses its carrier, goes away, comes back, or gets an MTU that is too small,
+	// and when busy-polling stalls. It is called on another goroutine than the loop's and may take its time. nil: nobody is told; Health, Trouble and Info know in any case.
 	Tell func(line string) `json:"-"`
 
 	memory []byte // a UMEM that is there already; nil: Open makes one

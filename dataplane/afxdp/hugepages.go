@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // A UMEM in hugepages. github.com/asavie/xdp allocates the UMEM itself, so here the socket is opened without it.
@@ -44,21 +44,20 @@ func hugepagesOf(size int) int { return (size + HugepageSize - 1) / HugepageSize
 
 // bindHugepages opens and binds a socket whose UMEM is memory. Without an error the memory is given back with the socket.
 func bindHugepages(index int, memory []byte, c *Config, flags uint16) (*bound, error) {
-	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	over := *c
+	over.memory = memory[:c.Cells*c.CellSize]
+	b, err := bindOver(index, &over, flags)
 	if err != nil {
-		return nil, fmt.Errorf("open the socket: %w", err)
-	}
-	if err := bindOwn(fd, index, memory, c, flags); err != nil {
-		_ = unix.Close(fd) // the first error is the one to tell
 		return nil, err
 	}
-	free := func() error { return errors.Join(unix.Close(fd), unix.Munmap(memory)) }
-	return &bound{fd: fd, umem: memory[:c.Cells*c.CellSize], huge: true, free: free}, nil
+	unbind := b.free
+	b.huge, b.free = true, func() error { return errors.Join(unbind(), unix.Munmap(memory)) }
+	return b, nil
 }
 
 // bindOwn registers the UMEM, sizes the rings and binds (Documentation/networking/af_xdp.rst).
 func bindOwn(fd, index int, memory []byte, c *Config, flags uint16) error {
-	if err := registerUMEM(fd, memory[:c.Cells*c.CellSize], c.CellSize); err != nil {
+	if err := registerUMEM(fd, memory, c.CellSize); err != nil {
 		if errors.Is(err, unix.EFAULT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOMEM) {
 			return fmt.Errorf("%w: %w", errNoUMEM, err)
 		}
@@ -92,7 +91,7 @@ var hugepagesDir = fmt.Sprintf("/sys/kernel/mm/hugepages/hugepages-%dkB", Hugepa
 // readReserved reads how many there are, and how many nobody has taken or been promised.
 func readReserved(dir string) (Reserved, error) {
 	read := func(name string) (n int, err error) {
-		text, err := readLine(filepath.Join(dir, name))
+		text, err := netdev.ReadText(filepath.Join(dir, name))
 		if err != nil {
 			return 0, err
 		}
@@ -102,12 +101,6 @@ func readReserved(dir string) (Reserved, error) {
 	free, err2 := read("free_hugepages")
 	promised, err3 := read("resv_hugepages")
 	return Reserved{Total: total, Free: max(0, free-promised)}, errors.Join(err1, err2, err3)
-}
-
-// readLine reads a file of one line.
-func readLine(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	return strings.TrimSpace(string(text)), err
 }
 
 // explainHugepages says how many hugepages are missing, and the command that reserves them.

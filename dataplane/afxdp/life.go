@@ -58,6 +58,7 @@ func (p *Port) exchange(q *Port) {
 	p.listener, q.listener = q.listener, p.listener
 	p.busyPoll = q.busyPoll
 	p.txPending = false
+	p.stall.waits, p.stall.since, p.stall.stuck = 0, 0, false
 	if p.steering == nil {
 		return // nothing to receive into and nothing to send by
 	}

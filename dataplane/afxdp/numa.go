@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/safchain/ethtool"
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane"
+	"wirepaxos/dataplane/netdev"
 )
 
 // The UMEM and the rings are to lie on the NUMA node of the core that works on them: every packet is read and written there. The kernel takes memory for a
@@ -21,45 +21,23 @@ import (
 const anyNode = -1
 
 // wantedNode is the node of the first of the cores, or the device's where no core is named, or anyNode. root stands for "/".
-func wantedNode(root string, cores []int, bus string) int {
-	text, _ := readLine(filepath.Join(root, "sys/devices/system/node/online"))
+func wantedNode(root string, cores []int, device int) int {
+	text, _ := netdev.ReadText(filepath.Join(root, "sys/devices/system/node/online"))
 	if nodes, err := dataplane.ParseCores(text); err != nil || len(nodes) < 2 {
 		return anyNode
 	}
-	if len(cores) > 0 {
-		found, _ := filepath.Glob(fmt.Sprintf("%s/sys/devices/system/cpu/cpu%d/node[0-9]*", root, cores[0]))
-		if len(found) == 0 {
-			return anyNode
-		}
-		return numberOf(strings.TrimPrefix(filepath.Base(found[0]), "node"))
+	if len(cores) == 0 {
+		return device
 	}
-	if bus == "" {
+	found, _ := filepath.Glob(fmt.Sprintf("%s/sys/devices/system/cpu/cpu%d/node[0-9]*", root, cores[0]))
+	if len(found) == 0 {
 		return anyNode
 	}
-	text, _ = readLine(filepath.Join(root, "sys/bus/pci/devices", bus, "numa_node"))
-	return numberOf(text)
-}
-
-// numberOf is the number of a node, or anyNode.
-func numberOf(text string) int {
-	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
-		return n
-	}
-	return anyNode
-}
-
-// busOf is the place of an interface's device on its bus, as its driver tells, or "". The folder of the interface in sysfs may be another namespace's.
-func busOf(name string) string {
-	e, err := ethtool.NewEthtool()
+	node, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(found[0]), "node"))
 	if err != nil {
-		return ""
+		return anyNode
 	}
-	defer e.Close()
-	bus, err := e.BusInfo(name)
-	if err != nil || strings.ContainsAny(bus, "/*") {
-		return ""
-	}
-	return bus
+	return node
 }
 
 // onNode calls do on a thread whose memory comes from a node, as long as there is some there. The thread's policy is what it was afterwards. A kernel that

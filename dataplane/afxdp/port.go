@@ -18,6 +18,9 @@ const (
 	payloadAt  = 320                      // where the payload of a packet to send begins: a cache line, behind all headers
 )
 
+// Room is how long the payload of a frame may be at most in cells of a size, whatever the interface's MTU and headers.
+func Room(cellSize int) int { return cellSize - payloadAt }
+
 // Port is one queue of one interface. It implements dataplane.Port.
 type Port struct {
 	// Touched by every burst.
@@ -31,6 +34,7 @@ type Port struct {
 	txPending bool // something is in the TX ring, or is to be shown to the kernel
 	busyPoll  bool // an empty RxBurst asks the kernel to look
 	lastKick  unix.Errno
+	stall     stall
 	counters  dataplane.Counters
 
 	steering *steering
@@ -89,7 +93,7 @@ func open(config Config) (*Port, *Error) {
 	if p.steering, err = openSteering(n); err != nil {
 		return nil, err
 	}
-	m := lookMakings("/", n, c.CellSize)
+	m := lookMakings(n, c.CellSize)
 	flags, note, err := bindFlags(&c, p.steering, m)
 	if err != nil {
 		p.steering.closeDescriptors()
@@ -104,7 +108,7 @@ func open(config Config) (*Port, *Error) {
 		note = m.fellBack()
 	}
 	p.socket = *s
-	if err := p.start(n, &c, note); err != nil {
+	if err := p.start(n, &c, m, note); err != nil {
 		_ = p.Close() // the first error is the one to tell
 		return nil, err
 	}
@@ -136,7 +140,7 @@ func (p *Port) address(n *nic, c *Config) *Error {
 		return fault(ErrConfig, wrong, "")
 	}
 	p.headerLen = p.link.Len()
-	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, c.CellSize-payloadAt)
+	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, Room(c.CellSize))
 	if p.mtu <= 0 {
 		return fault(ErrConfig, fmt.Errorf("the interface's MTU is %d", n.mtu), "run `ip link set dev %s mtu 1500`", n.name)
 	}
@@ -174,7 +178,7 @@ func (p *Port) addPeer(n *nic, peer dataplane.Peer, a *PeerAddr) *Error {
 }
 
 // start gives the kernel cells to receive into, lets packets in, and finds out what the port has become.
-func (p *Port) start(n *nic, c *Config, note string) *Error {
+func (p *Port) start(n *nic, c *Config, m *makings, note string) *Error {
 	var notes []string
 	if note != "" {
 		notes = append(notes, note)
@@ -183,9 +187,10 @@ func (p *Port) start(n *nic, c *Config, note string) *Error {
 	if p.listener, refused = listen(n, c.Listen); refused != nil {
 		return refused
 	}
-	if err := p.setBusyPoll(&c.BusyPoll); err != nil {
-		notes = append(notes, err.Error())
+	if note := p.setBusyPoll(m, &c.BusyPoll); note != "" {
+		notes = append(notes, note)
 	}
+	p.watchStalls(n, c)
 	p.refill()
 	if err := p.steering.enter(c.Queue, p.fd, &p.link); err != nil {
 		return fault(ErrProgram, err, "")
@@ -223,27 +228,6 @@ func (p *Port) start(n *nic, c *Config, note string) *Error {
 	return nil
 }
 
-// setBusyPoll asks for what b wants. A kernel that refuses leaves a port that works without.
-func (p *Port) setBusyPoll(b *BusyPoll) error {
-	if *b == (BusyPoll{}) {
-		return nil
-	}
-	prefer := 0
-	if b.Prefer {
-		prefer = 1
-	}
-	err := errors.Join(
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL, prefer),
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, b.Micros),
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, b.Budget),
-	)
-	if err != nil {
-		return fmt.Errorf("no busy-polling: %s", strings.ReplaceAll(err.Error(), "\n", ", "))
-	}
-	p.busyPoll = b.Prefer
-	return nil
-}
-
 // MTU is the largest payload, in bytes: the interface's MTU without the IPv4 and UDP headers, and no more than fits a cell.
 func (p *Port) MTU() int { return p.mtu }
 
@@ -257,8 +241,8 @@ func (p *Port) Counters() *dataplane.Counters { return &p.counters }
 func (p *Port) FD() int { return p.fd }
 
 // RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused,
-// which are added to TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
-// loop may call it.
+// which are added to TxErrors, and looks for packets that are never completed. It makes system calls and is not for the hot path: once a second is
+// plenty. Only the owning loop may call it.
 func (p *Port) RefreshDriverCounters() error {
 	if p.steering == nil {
 		return nil // the interface is gone, and what was counted there stays
@@ -266,6 +250,10 @@ func (p *Port) RefreshDriverCounters() error {
 	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: read XDP_STATISTICS: %w", p.info.Interface, p.info.Queue, err)
+	}
+	if p.outstanding() > 0 {
+		p.stall.waits++ // with none that asks to be woken nothing else counts
+		p.lookForStall()
 	}
 	p.counters.RxDropped = p.driver.rxDropped + s.Rx_dropped + s.Rx_ring_full
 	p.counters.TxErrors += s.Tx_invalid_descs - p.driver.invalidTx

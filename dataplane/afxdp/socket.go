@@ -59,7 +59,7 @@ func noPrivilege(cause error) *Error {
 
 // openSocket opens a socket on the queue, with a UMEM as the configuration has it, and maps its rings.
 func openSocket(n *nic, c *Config, flags uint16, m *makings, offsets *unix.XDPMmapOffsets) (s *socket, refused *Error) {
-	node := wantedNode("/", c.Cores, busOf(n.name))
+	node := wantedNode("/", c.Cores, m.node)
 	onNode(node, func() { s, refused = openPlaced(n, c, flags|unix.XDP_USE_NEED_WAKEUP, m, offsets) })
 	if refused == nil {
 		s.wanted, s.node = node, nodeOfMemory(s.umem)
@@ -87,7 +87,7 @@ func openPlaced(n *nic, c *Config, flags uint16, m *makings, offsets *unix.XDPMm
 	if refused == nil {
 		return s, nil
 	}
-	_ = unix.Munmap(memory) // cannot fail for a mapping that we made
+	_ = unix.Munmap(memory) // refuses what a socket that failed after its bind has unmapped already
 	if refused.Kind == errNoUMEM {
 		if c.Hugepages == HugepagesOn {
 			return nil, explainHugepages(refused.Cause, c)

@@ -203,8 +203,6 @@ func TestWantedNode(t *testing.T) {
 		"sys/devices/system/node/online":               "0-1\n",
 		"sys/devices/system/cpu/cpu5/node1/cpulist":    "4-7\n",
 		"sys/devices/system/cpu/cpu2/node0/cpulist":    "0-3\n",
-		"sys/bus/pci/devices/0000:3b:00.0/numa_node":   "1\n",
-		"sys/bus/pci/devices/0000:00:03.0/numa_node":   "-1\n",
 		"one/sys/devices/system/node/online":           "0\n",
 		"one/sys/devices/system/cpu/cpu0/node0/online": "1\n",
 	} {
@@ -213,23 +211,22 @@ func TestWantedNode(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	for _, c := range []struct {
-		root  string
-		cores []int
-		bus   string
-		want  int
+		root   string
+		cores  []int
+		device int
+		want   int
 	}{
-		{"", []int{5}, "0000:00:03.0", 1},
-		{"", []int{2}, "0000:3b:00.0", 0},
-		{"", []int{9}, "0000:3b:00.0", anyNode}, // a core that does not tell
-		{"", nil, "0000:3b:00.0", 1},
-		{"", nil, "0000:00:03.0", anyNode}, // firmware that does not tell
-		{"", nil, "0000:ff:00.0", anyNode},
-		{"", nil, "", anyNode},
-		{"one", []int{0}, "", anyNode}, // one node: nothing to choose
-		{"none", []int{0}, "", anyNode},
+		{"", []int{5}, 0, 1},
+		{"", []int{2}, 1, 0},
+		{"", []int{9}, 1, anyNode}, // a core that does not tell
+		{"", nil, 1, 1},
+		{"", nil, anyNode, anyNode},   // a device that does not tell
+		{"one", []int{0}, 0, anyNode}, // one node: nothing to choose
+		{"one", nil, 0, anyNode},
+		{"none", []int{0}, 0, anyNode},
 	} {
-		if got := wantedNode(filepath.Join(root, c.root), c.cores, c.bus); got != c.want {
-			t.Errorf("cores %v, bus %q: node %d, want %d", c.cores, c.bus, got, c.want)
+		if got := wantedNode(filepath.Join(root, c.root), c.cores, c.device); got != c.want {
+			t.Errorf("cores %v, device on %d: node %d, want %d", c.cores, c.device, got, c.want)
 		}
 	}
 }

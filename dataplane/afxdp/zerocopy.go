@@ -3,13 +3,13 @@ package afxdp
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/safchain/ethtool"
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane/header"
+	"wirepaxos/dataplane/netdev"
 )
 
 // Zero-copy is refused in many places, with few error numbers. This file finds out what is missing, as far as driver, device and kernel tell.
@@ -19,17 +19,19 @@ type makings struct {
 	name     string
 	driver   string // "" where it does not tell
 	release  string // of the kernel
-	features uint64 // XDPFeatures
+	features netdev.Features
 	told     bool   // whether the kernel tells them
 	virtio   string // features of a virtio device: a digit for each, '1' for those that device and driver agreed on; "" for others
 	mtu      int
 	cell     int
+	node     int  // NUMA node of the device, or anyNode
+	noisy    bool // interrupts come beside busy-polling: nothing defers them
 }
 
-// lookMakings asks driver, device and kernel. root stands for "/".
-func lookMakings(root string, n *nic, cell int) *makings {
-	m := &makings{name: n.name, mtu: n.mtu, cell: cell}
-	features, err := XDPFeatures(n.index)
+// lookMakings asks driver, device and kernel. What they do not tell stays empty.
+func lookMakings(n *nic, cell int) *makings {
+	m := &makings{name: n.name, mtu: n.mtu, cell: cell, node: anyNode}
+	features, _, err := netdev.XDP(n.index)
 	m.features, m.told = features, err == nil
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {
@@ -39,21 +41,19 @@ func lookMakings(root string, n *nic, cell int) *makings {
 		m.driver, _ = e.DriverName(n.name)
 		e.Close()
 	}
-	m.virtio = virtioFeatures(root, busOf(n.name))
+	files, err := netdev.OpenSysfs(n.name, n.index)
+	if err != nil {
+		return m
+	}
+	defer files.Close()
+	m.node = max(files.NUMANode(), anyNode)
+	if m.driver == virtioDriver {
+		m.virtio, _ = files.Read("device/features")
+	}
+	deferred, err1 := files.Number("napi_defer_hard_irqs")
+	timeout, err2 := files.Number("gro_flush_timeout")
+	m.noisy = err1 == nil && err2 == nil && (deferred == 0 || timeout == 0)
 	return m
-}
-
-// virtioFeatures reads those of the virtio device in a place of the PCI bus, or "".
-func virtioFeatures(root, bus string) string {
-	if bus == "" {
-		return ""
-	}
-	found, _ := filepath.Glob(filepath.Join(root, "sys/bus/pci/devices", bus, "virtio[0-9]*/features"))
-	if len(found) == 0 {
-		return ""
-	}
-	text, _ := readLine(found[0])
-	return text
 }
 
 // Drivers and features that are known by name.
@@ -75,7 +75,7 @@ func largestMTU(cell int) int { return cell - rxHeadroom - header.EthernetLen - 
 // before is what can be told to be missing without a bind, or nil.
 func (m *makings) before() *Error {
 	switch {
-	case m.told && m.features&FeatureZeroCopy == 0:
+	case m.told && m.features&netdev.XSKZeroCopy == 0:
 		return m.noDriver(nil)
 	case m.mtu > largestMTU(m.cell):
 		return m.tooLong(nil)
@@ -174,7 +174,7 @@ func bindFlags(c *Config, s *steering, m *makings) (flags uint16, note string, r
 	case c.Mode == ModeCopy || !s.native:
 		return unix.XDP_COPY, "", nil
 	case m.mtu > largestMTU(m.cell):
-		if m.features&FeatureZeroCopy != 0 {
+		if m.features&netdev.XSKZeroCopy != 0 {
 			note = fmt.Sprintf("no zero-copy: packets of MTU %d do not fit cells of %d bytes", m.mtu, m.cell)
 		}
 		return unix.XDP_COPY, note, nil
@@ -184,7 +184,7 @@ func bindFlags(c *Config, s *steering, m *makings) (flags uint16, note string, r
 
 // fellBack says why "auto" got copy from a driver that has zero-copy, or "". The kernel fell back without a word.
 func (m *makings) fellBack() string {
-	if m.features&FeatureZeroCopy == 0 {
+	if m.features&netdev.XSKZeroCopy == 0 {
 		return ""
 	}
 	if m.driver == virtioDriver {

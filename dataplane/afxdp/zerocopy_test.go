@@ -1,12 +1,12 @@
 package afxdp
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // agreed is what sysfs tells of a virtio device that has some features.
@@ -20,7 +20,7 @@ func agreed(features ...int) string {
 
 // virtio is a NIC of a virtual machine that has all that zero-copy needs.
 func virtio(change func(m *makings)) *makings {
-	m := &makings{name: "eth1", driver: virtioDriver, release: "7.3.4+deb13-cloud-amd64", told: true, features: FeatureBasic | FeatureRedirect | FeatureZeroCopy,
+	m := &makings{name: "eth1", driver: virtioDriver, release: "7.3.4+deb13-cloud-amd64", told: true, features: netdev.Basic | netdev.Redirect | netdev.XSKZeroCopy,
 		virtio: agreed(virtioAccessPlatform, virtioRingReset), mtu: 1500, cell: SmallCell}
 	change(m)
 	return m
@@ -64,8 +64,8 @@ func TestZeroCopyRefusedBefore(t *testing.T) {
 		change func(m *makings)
 		texts  []string
 	}{
-		"a driver without it":  {func(m *makings) { m.driver, m.features = "veth", FeatureBasic }, []string{"veth has no zero-copy", `"copy"`}},
-		"an older virtio_net":  {func(m *makings) { m.release, m.features = "6.12.38+deb13-amd64", FeatureBasic }, []string{"from kernel 6.13 on", "6.12.38"}},
+		"a driver without it":  {func(m *makings) { m.driver, m.features = "veth", netdev.Basic }, []string{"veth has no zero-copy", `"copy"`}},
+		"an older virtio_net":  {func(m *makings) { m.release, m.features = "6.12.38+deb13-amd64", netdev.Basic }, []string{"from kernel 6.13 on", "6.12.38"}},
 		"a nameless driver":    {func(m *makings) { m.driver, m.features = "", 0 }, []string{"the driver has no zero-copy"}},
 		"packets of 2000":      {func(m *makings) { m.mtu = 2000 }, []string{"MTU 2000", "1774", "4096", "ip link set dev eth1 mtu 1774"}},
 		"packets of 9000":      {func(m *makings) { m.mtu = 9000 }, []string{"MTU 9000", "mtu 1774"}},
@@ -127,7 +127,7 @@ func TestAutoSaysWhyItCopies(t *testing.T) {
 	}{
 		{func(m *makings) { m.virtio = agreed(virtioAccessPlatform) }, "queue_reset=on"},
 		{func(m *makings) { m.driver = "ice" }, "the driver ice refused it"},
-		{func(m *makings) { m.features = FeatureBasic }, ""},
+		{func(m *makings) { m.features = netdev.Basic }, ""},
 	} {
 		if got := virtio(c.change).fellBack(); !contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%q, want %q", got, c.want)
@@ -135,18 +135,11 @@ func TestAutoSaysWhyItCopies(t *testing.T) {
 	}
 }
 
-// Where the features of a virtual machine's NIC stand in sysfs.
+// A feature that the device does not tell of is not missing.
 func TestVirtioFeatures(t *testing.T) {
-	root, bus := t.TempDir(), "0000:00:04.0"
-	dir := filepath.Join(root, "sys/bus/pci/devices", bus, "virtio1")
-	must(t, os.MkdirAll(dir, 0o755))
-	must(t, os.WriteFile(filepath.Join(dir, "features"), []byte(agreed(virtioRingReset)+"\n"), 0o600))
-	m := &makings{virtio: virtioFeatures(root, bus)}
-	if !m.lacks(virtioAccessPlatform) || m.lacks(virtioRingReset) || m.lacks(64) {
+	m := &makings{virtio: agreed(virtioRingReset)}
+	if !m.lacks(virtioAccessPlatform) || m.lacks(virtioRingReset) || m.lacks(64) || (&makings{}).lacks(virtioRingReset) {
 		t.Errorf("%q", m.virtio)
-	}
-	if got := virtioFeatures(root, "0000:00:05.0") + virtioFeatures(root, ""); got != "" {
-		t.Errorf("%q", got)
 	}
 }
 
@@ -158,17 +151,18 @@ func TestOlderThan(t *testing.T) {
 	}
 }
 
-// The kernel tells what veth can do: a native program, and no zero-copy.
-func TestXDPFeatures(t *testing.T) {
+// What is told of veth: a native program, and no zero-copy; no device, and interrupts that nothing defers.
+func TestMakings(t *testing.T) {
 	newNet(t, 1)
-	features, err := XDPFeatures(byName(t, nameA).Attrs().Index)
-	if err != nil {
-		t.Skipf("needs a kernel that tells: %v", err)
+	n, wrong := lookNIC(nameA, 0)
+	if wrong != nil {
+		t.Fatal(wrong)
 	}
-	if features&FeatureBasic == 0 || features&FeatureRedirect == 0 || features&FeatureZeroCopy != 0 {
-		t.Errorf("%#x", features)
+	m := lookMakings(n, LargeCell)
+	if !m.told {
+		t.Skip("needs a kernel that tells what drivers can do (6.3)")
 	}
-	if _, err := XDPFeatures(1 << 20); err == nil {
-		t.Error("an interface that is not there has features")
+	if !m.features.Native() || m.features.ZeroCopy() || m.driver != "veth" || m.virtio != "" || m.node != anyNode || !m.noisy || m.mtu != 1500 {
+		t.Errorf("%+v", m)
 	}
 }

@@ -259,6 +259,9 @@ func portTrouble(ports []PortStatus) (trouble []string) {
 			trouble = append(trouble, p.Interface+": frames of ours come in on queues that no process is bound to and go to the kernel: "+
 				"steer them here, or reduce the NIC to the queues in use")
 		}
+		if p.TxStalls > 0 {
+			trouble = append(trouble, fmt.Sprintf("%s queue %d: packets that were sent stayed with the driver: %s", p.Interface, p.Queue, p.Note))
+		}
 		if p.RxFrames == 0 && p.RxStrangers > 0 {
 			trouble = append(trouble, p.Interface+": only frames of strangers arrive: do the addresses in the cluster file match the machines?")
 		}

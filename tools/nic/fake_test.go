@@ -2,6 +2,7 @@ package nic
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,10 +24,12 @@ type fake struct {
 	fixed    uint32            // flags that cannot be changed
 	rules    map[uint32][]byte // by place; nil: no rules at all
 	size     uint32            // of the table of rules
+	chooses  bool              // places of rules, and takes none that is given
 	files    map[string]string
 	irqs     map[int]string
-	managed  []int // interrupts that only the kernel may move
-	refuse   error // of all changes from now on
+	managed  []int            // interrupts that only the kernel may move
+	refuse   error            // of all changes from now on
+	refuses  map[uint32]error // of one command that changes something, or of files (refuseFiles) and interrupts (refuseIRQs)
 
 	set [][]byte // requests that change something
 	did []string // other changes
@@ -37,8 +40,8 @@ func (f *fake) request(b []byte) error {
 	switch command {
 	case setCoalesce, setRing, setFlags, setChannels, insertRule, deleteRule, setIndirect:
 		f.set = append(f.set, slices.Clone(b))
-		if f.refuse != nil {
-			return f.refuse
+		if err := errors.Join(f.refuse, f.refuses[command]); err != nil {
+			return err
 		}
 	}
 	switch command {
@@ -80,6 +83,12 @@ func (f *fake) indirection(b []byte) error {
 		return unix.EOPNOTSUPP
 	}
 	n := word(b, 1)
+	if word(b, 0) == setIndirect && n == 0 { // the driver's own again
+		for i := range f.table {
+			f.table[i] = uint32(i) % (word(f.channels, rxCount) + word(f.channels, combined))
+		}
+		return nil
+	}
 	for i := range min(int(n), len(f.table)) {
 		if word(b, 0) == setIndirect {
 			f.table[i] = word(b, 2+i)
@@ -100,6 +109,9 @@ func (f *fake) rule(b []byte) error {
 	switch word(b, 0) {
 	case countRules:
 		binary.NativeEndian.PutUint32(b[rxnfcCount:], uint32(len(f.rules)))
+		if f.chooses {
+			binary.NativeEndian.PutUint64(b[rxnfcData:], locationSpecial)
+		}
 	case listRules:
 		binary.NativeEndian.PutUint64(b[rxnfcData:], uint64(f.size))
 		i := 0
@@ -111,7 +123,15 @@ func (f *fake) rule(b []byte) error {
 		if !taken {
 			return unix.ENOENT
 		}
+		copy(b[rxnfcSpec:], f.rules[place][min(rxnfcSpec, len(f.rules[place])):])
 	case insertRule:
+		if f.chooses != (place == locationAny) {
+			return unix.EINVAL
+		}
+		if f.chooses {
+			place = uint32(len(f.rules)) + 100
+			binary.NativeEndian.PutUint32(b[specLocation:], place)
+		}
 		f.rules[place] = slices.Clone(b)
 	case deleteRule:
 		if !taken {
@@ -132,12 +152,16 @@ func (f *fake) read(file string) (string, error) {
 	return text, nil
 }
 
+// What refuses says of changes that are no requests.
+const refuseFiles, refuseIRQs = 1 << 16, 1<<16 + 1
+
 func (f *fake) write(file, text string) error {
 	f.did = append(f.did, file+"="+text)
-	if f.refuse == nil {
+	err := errors.Join(f.refuse, f.refuses[refuseFiles])
+	if err == nil {
 		f.files[file] = text
 	}
-	return f.refuse
+	return err
 }
 
 func (f *fake) interrupts() (all []int) {
@@ -153,6 +177,9 @@ func (f *fake) affinity(irq int) (string, error) { return f.irqs[irq], nil }
 func (f *fake) setAffinity(irq int, cpus string) error {
 	if slices.Contains(f.managed, irq) {
 		return unix.EIO
+	}
+	if err := f.refuses[refuseIRQs]; err != nil {
+		return err
 	}
 	f.did = append(f.did, fmt.Sprintf("irq/%d=%s", irq, cpus))
 	f.irqs[irq] = cpus

@@ -10,7 +10,8 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // Process is one that has AF_XDP sockets.
@@ -26,18 +27,18 @@ type Holder struct {
 	Candidate bool      `json:"candidate"` // the kernel does not tell whose sockets are where: it is one of these
 }
 
-// holders tells who holds which queues of an interface. The kernel's sock_diag for AF_XDP (CONFIG_XDP_SOCKETS_DIAG) knows it exactly. Where that is
+// Holders tells who holds which of the first queues of an interface of the calling thread's namespace. The kernel's sock_diag for AF_XDP (CONFIG_XDP_SOCKETS_DIAG) knows it exactly. Where that is
 // missing, the netdev family knows which queues are held, and /proc which processes of this network namespace have such sockets at all.
-func holders(index, queues int) ([]Holder, error) {
+func Holders(index, queues int) ([]Holder, error) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err == nil || errors.Is(err, netlink.ErrDumpInterrupted) {
 		return exactHolders(index, sockets), nil
 	}
-	held, err := askHeldQueues(index, queues)
+	held, err := netdev.HeldQueues(index, queues)
 	if err != nil {
 		return nil, err
 	}
-	if len(held) == 0 && tellsQueues() {
+	if len(held) == 0 && netdev.TellsHeld() {
 		return nil, nil
 	}
 	candidates := socketProcesses(nil)
@@ -50,19 +51,6 @@ func holders(index, queues int) ([]Holder, error) {
 		all = append(all, Holder{Queue: q, Processes: candidates, Candidate: true})
 	}
 	return all, nil
-}
-
-// tellsQueues tells that the kernel is one that tells of a queue whether it has an AF_XDP socket.
-func tellsQueues() bool {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return false
-	}
-	var major, minor int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
-		return false
-	}
-	return major > 6 || major == 6 && minor >= 15
 }
 
 func (p Process) String() string { return fmt.Sprintf("%s (pid %d)", p.Command, p.PID) }
@@ -84,10 +72,10 @@ func exactHolders(index int, sockets []*netlink.XDPDiagInfoResp) []Holder {
 func socketProcesses(inode *uint32) []Process {
 	here, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil
+		return []Process{}
 	}
 	folders, _ := filepath.Glob("/proc/[0-9]*") // the pattern is sound
-	var all []Process
+	all := []Process{}
 	for _, folder := range folders {
 		if there, err := os.Readlink(filepath.Join(folder, "ns/net")); err != nil || !lookEverywhere(folder) && there != here {
 			continue
@@ -97,7 +85,7 @@ func socketProcesses(inode *uint32) []Process {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(folder)) // digits only
-		command, _ := readText(filepath.Join(folder, "comm"))
+		command, _ := netdev.ReadText(filepath.Join(folder, "comm"))
 		all = append(all, Process{PID: pid, Command: command})
 	}
 	slices.SortFunc(all, func(a, b Process) int { return a.PID - b.PID })

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/dataplane/netdev"
 )
 
 // The ends of the veth pair that every test makes for itself, in a network namespace of its own.
@@ -82,10 +83,10 @@ func list(t *testing.T, o Options, name string) Interface {
 
 func sysfsFile(t *testing.T, name, file string) string {
 	t.Helper()
-	s, err := openSysfs(name, byName(t, name).Attrs().Index)
+	s, err := netdev.OpenSysfs(name, byName(t, name).Attrs().Index)
 	must(t, err)
-	defer s.close()
-	text, err := s.read(file)
+	defer s.Close()
+	text, err := s.Read(file)
 	must(t, err)
 	return text
 }

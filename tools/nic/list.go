@@ -3,8 +3,6 @@ package nic
 import (
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/safchain/ethtool"
@@ -12,29 +10,32 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/dataplane/netdev"
 )
 
-// Interface is what there is to know of a network interface before a queue of it is bound.
+// Interface is what there is to know of a network interface before a queue of it is bound. Its JSON is what scripts read: names and meanings stay, every
+// field is always there, and a list is never null.
 type Interface struct {
-	Name         string   `json:"name"`
-	Index        int      `json:"index"`
-	Kind         string   `json:"kind"`   // as `ip -d link` calls it: "device" for hardware, "veth", ...
-	Driver       string   `json:"driver"` // "" where there is none
-	Bus          string   `json:"bus,omitempty"`
-	MAC          string   `json:"mac"`
-	MTU          int      `json:"mtu"`
-	Up           bool     `json:"up"`         // it was set up
-	Running      bool     `json:"running"`    // and its link is there
-	SpeedMbps    int      `json:"speed_mbps"` // 0: unknown
-	NUMANode     int      `json:"numa_node"`  // -1: none, or unknown
-	Queues       Queues   `json:"queues"`
-	XDP          XDP      `json:"xdp"`
-	Program      *Program `json:"program"` // nil: none is attached
-	Pinned       bool     `json:"pinned"`  // by Attach
-	Holders      []Holder `json:"holders"` // of AF_XDP sockets
-	DefaultRoute bool     `json:"default_route"`
-	Changed      int      `json:"changed"`         // settings that Steer and Tune changed, and Restore would put back
-	Notes        []string `json:"notes,omitempty"` // what could not be read, and why
+	Name         string       `json:"name"`
+	Index        int          `json:"index"`
+	Kind         string       `json:"kind"`   // as `ip -d link` calls it: "device" for hardware, "veth", ...
+	Driver       string       `json:"driver"` // "" where there is none
+	Bus          string       `json:"bus"`    // where the device sits, "0000:3b:00.0"; "" where it does not tell
+	MAC          string       `json:"mac"`
+	MTU          int          `json:"mtu"`
+	Up           bool         `json:"up"`         // it was set up
+	Running      bool         `json:"running"`    // and its link is there
+	SpeedMbps    int          `json:"speed_mbps"` // 0: unknown
+	NUMANode     int          `json:"numa_node"`  // -1: none, or unknown
+	Queues       Queues       `json:"queues"`
+	XDP          XDP          `json:"xdp"`
+	Program      *Program     `json:"program"` // nil: none is attached
+	Pinned       bool         `json:"pinned"`  // by Attach
+	Holders      []Holder     `json:"holders"` // of AF_XDP sockets
+	Rules        []PlacedRule `json:"rules"`   // that steer packets
+	DefaultRoute bool         `json:"default_route"`
+	Changed      int          `json:"changed"` // settings that Steer and Tune changed, and Restore would put back
+	Notes        []string     `json:"notes"`   // what could not be read, and why
 }
 
 // Queues are counts as `ethtool -l` tells them, or of what the kernel allocated where the driver does not tell.
@@ -107,7 +108,7 @@ func look(l netlink.Link, p Places) Interface {
 	a := l.Attrs()
 	i := Interface{
 		Name: a.Name, Index: a.Index, Kind: l.Type(), MAC: a.HardwareAddr.String(), MTU: a.MTU, NUMANode: -1,
-		Up: a.Flags&net.FlagUp != 0, Running: a.RawFlags&unix.IFF_RUNNING != 0, Holders: []Holder{},
+		Up: a.Flags&net.FlagUp != 0, Running: a.RawFlags&unix.IFF_RUNNING != 0, Holders: []Holder{}, Rules: []PlacedRule{}, Notes: []string{},
 	}
 	note := func(err error) {
 		if err != nil {
@@ -115,24 +116,20 @@ func look(l netlink.Link, p Places) Interface {
 		}
 	}
 	i.lookDriver(a, note)
-	features, segments, err := askXDP(a.Index)
+	features, segments, err := netdev.XDP(a.Index)
 	note(err)
-	i.XDP = XDP{Known: err == nil, Features: []string{}, MaxSegments: int(segments)}
-	i.XDP.Native = features&featureBasic != 0 && features&featureRedirect != 0
-	i.XDP.ZeroCopy = i.XDP.Native && features&featureZeroCopy != 0
-	for bit, name := range xdpFeatures {
-		if features&(1<<bit) != 0 {
-			i.XDP.Features = append(i.XDP.Features, name)
-		}
-	}
+	i.XDP = XDP{Known: err == nil, Native: features.Native(), ZeroCopy: features.ZeroCopy(), Features: features.Names(), MaxSegments: segments}
 	program, err := afxdp.ProgramOn(a.Index)
 	note(err)
 	if program != nil {
 		i.Program = &Program{ID: program.ID, Name: program.Name, Ours: program.Ours, Native: program.Native}
 	}
-	held, err := holders(a.Index, a.NumRxQueues)
+	held, err := Holders(a.Index, a.NumRxQueues)
 	note(err)
 	i.Holders = append(i.Holders, held...)
+	rules, err := Rules(a.Name)
+	note(err)
+	i.Rules = append(i.Rules, rules...)
 	isPinned := func() error {
 		index, _ := afxdp.PinnedIn(p.pins(a.Index))
 		i.Pinned = index == a.Index
@@ -164,23 +161,19 @@ func (i *Interface) lookDriver(a *netlink.LinkAttrs, note func(error)) {
 				MaxCombined: int(c.MaxCombined), MaxRx: int(c.MaxRx), MaxTx: int(c.MaxTx), FromDriver: true}
 		}
 	}
-	s, err := openSysfs(a.Name, a.Index)
+	s, err := netdev.OpenSysfs(a.Name, a.Index)
 	if err != nil {
 		note(err)
 		return
 	}
-	defer s.close()
-	// Virtual interfaces have no node, and no speed that means anything; those that are down answer EINVAL.
-	if n, err := readNumber(filepath.Join(s.folder, "device/numa_node")); err == nil {
-		i.NUMANode = n
-	}
-	if n, err := readNumber(filepath.Join(s.folder, "speed")); err == nil && n > 0 {
+	defer s.Close()
+	i.NUMANode = s.NUMANode()
+	// Virtual interfaces have no speed that means anything; those that are down answer EINVAL.
+	if n, err := s.Number("speed"); err == nil && n > 0 {
 		i.SpeedMbps = n
 	}
 	if i.Driver == "" {
-		if target, err := os.Readlink(s.folder + "/device/driver"); err == nil {
-			i.Driver = filepath.Base(target)
-		}
+		i.Driver = s.Driver()
 	}
 }
 
@@ -208,6 +201,9 @@ func (i *Interface) String() string {
 	}
 	for _, h := range i.Holders {
 		fmt.Fprintf(&b, "  queue %-3d%s\n", h.Queue, h.describe())
+	}
+	for _, r := range i.Rules {
+		fmt.Fprintf(&b, "  rule %-4d%s %s\n", r.Place, r.Match, r.where())
 	}
 	if i.Changed > 0 {
 		fmt.Fprintf(&b, "  changed  %d setting(s): `wirepaxos nic restore %s` puts them back\n", i.Changed, i.Name)

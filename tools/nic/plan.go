@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // change is a setting, what it is, and what it shall be.
@@ -57,7 +59,8 @@ func (w *work) want(plan []change, s setting, value string) []change {
 	return plan
 }
 
-// apply keeps the old values and then makes the changes, each said before. A change that is refused is said, and the others are made.
+// apply keeps the old values and then makes the changes, each said before. A change that is refused is said, and the others are made; its old value is not
+// kept any longer, unless the driver changed something all the same.
 func (w *work) apply(plan []change) error {
 	if len(plan) == 0 {
 		return nil
@@ -81,44 +84,95 @@ func (w *work) apply(plan []change) error {
 	if s == nil {
 		s = newState(w.link)
 	}
-	for _, c := range plan {
-		s.keep(c.name(), c.old)
+	first := make([]bool, len(plan))
+	for i, c := range plan {
+		first[i] = s.keep(c.name(), c.old)
 	}
 	if err := w.writeState(s); err != nil {
 		return err
 	}
-	for _, c := range plan {
+	refused := false
+	for i, c := range plan {
 		w.sayChange(c)
-		if err := w.make(c); err != nil {
-			return err
+		if w.make(c) || !first[i] {
+			continue
+		}
+		if is, err := c.get(w.driver); err == nil && is == c.old {
+			s.drop(c.name())
+			refused = true
 		}
 	}
-	return nil
+	switch {
+	case !refused:
+		return nil
+	case len(s.Old) == 0:
+		return w.removeState(w.name())
+	}
+	return w.writeState(s)
 }
 
 func (w *work) sayChange(c change) {
-	w.Say("%s: %s: %s -> %s", w.name(), c.name(), show(c.old), show(c.new))
+	w.Say("%s: %s: %s -> %s", w.name(), label(c), show(c.old), show(c.new))
 }
 
-// make makes one change. What it returns is an error that ends the command.
-func (w *work) make(c change) error {
+// make makes one change, and tells whether it is made.
+func (w *work) make(c change) bool {
 	err := c.set(w.driver, c.new)
 	if unsupported(err) {
-		w.Say("%s: %s is skipped: the driver refuses it (%v)", w.name(), c.name(), err)
-		return nil
+		w.Say("%s: %s is skipped: the driver refuses it (%v)", w.name(), label(c), err)
+		return false
 	}
 	if err != nil {
 		w.failures++
-		w.Say("%s: %s stays %s: %v", w.name(), c.name(), show(c.old), err)
-		return nil
+		w.Say("%s: %s stays %s: %v%s", w.name(), label(c), show(c.old), err, advice(c, err))
+		return false
 	}
 	if _, isRule := c.setting.(ruleSetting); isRule {
-		return nil
+		return true
 	}
 	if is, err := c.get(w.driver); err == nil && is != c.new {
-		w.Say("%s: %s: the driver made it %s", w.name(), c.name(), show(is))
+		w.Say("%s: %s: the driver made it %s", w.name(), label(c), show(is))
 	}
-	return nil
+	return true
+}
+
+// label is the name of a setting for people: of a rule, what it does is told besides.
+func label(s setting) string {
+	name := s.name()
+	if first, rest, isRule := strings.Cut(name, "/"); isRule && first == "rule" {
+		place, _, _ := strings.Cut(rest, "/")
+		return "rule/" + place
+	}
+	return name
+}
+
+// advice is what to do about a refusal, as far as the kernel's source and the drivers' tell why it comes.
+func advice(s setting, err error) string {
+	name, _, _ := strings.Cut(s.name(), "/")
+	is := func(kinds ...error) bool {
+		return slices.ContainsFunc(kinds, func(k error) bool { return errors.Is(err, k) })
+	}
+	switch {
+	case is(unix.EPERM, unix.EACCES):
+		return ": run as root, or with CAP_NET_ADMIN"
+	case name == "queues" && is(unix.EINVAL, unix.EBUSY):
+		return ": a queue that would go has an AF_XDP socket, or packets are steered to it: end the role there (`wirepaxos nic list`), or take the steering back first"
+	case name == "ring" && is(unix.EBUSY):
+		return ": queues have AF_XDP sockets: end the roles there first (`wirepaxos nic list`)"
+	case name == "ring" && is(unix.EINVAL):
+		return ": the driver takes other sizes, such as powers of two"
+	case name == "coalesce" && is(unix.EINVAL, unix.ERANGE):
+		return ": the driver takes other values, or one for both directions"
+	case name == "rule" && is(unix.ENOSPC):
+		return ": the NIC has no room for it"
+	case name == "rule" && is(unix.EEXIST):
+		return ": the NIC has one for these packets: `ethtool -n` shows it"
+	case name == "irq" && is(unix.ENOSPC):
+		return ": those cores have no free interrupt vector: leave it more cores"
+	case is(unix.EBUSY):
+		return ": something uses it: end the roles there and try again"
+	}
+	return ""
 }
 
 // result is the command's: ErrPartly if some change was refused.
@@ -184,18 +238,18 @@ func (w *work) putBack(k kept) bool {
 	}
 	is, err := s.get(w.driver)
 	if unsupported(err) {
-		w.Say("%s: %s has gone", w.name(), k.Setting)
+		w.Say("%s: %s has gone", w.name(), label(s))
 		return true
 	}
 	if err == nil && is == k.Value {
 		return true
 	}
-	w.Say("%s: %s: %s -> %s", w.name(), k.Setting, show(is), show(k.Value))
+	w.Say("%s: %s: %s -> %s", w.name(), label(s), show(is), show(k.Value))
 	if w.DryRun {
 		return true
 	}
 	if err := s.set(w.driver, k.Value); err != nil && !unsupported(err) {
-		w.Say("%s: %s stays %s: %v", w.name(), k.Setting, show(is), err)
+		w.Say("%s: %s stays %s: %v%s", w.name(), label(s), show(is), err, advice(s, err))
 		return false
 	}
 	return true

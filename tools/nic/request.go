@@ -58,7 +58,8 @@ const (
 	flowEther = 0x12 // ETHER_FLOW: struct ethhdr
 	flowExtra = 0x80000000
 
-	locationSpecial = 0x80000000 // RX_CLS_LOC_SPECIAL, beside the size of the table: the driver also chooses places itself
+	locationSpecial = 0x80000000 // RX_CLS_LOC_SPECIAL, beside the size of the table: the driver chooses places itself
+	locationAny     = 0xffffffff // RX_CLS_LOC_ANY: it shall choose
 )
 
 // Rule is which packets go to which queue.
@@ -86,20 +87,6 @@ func (r *Rule) check() error {
 		return fmt.Errorf("--queue %d: 0 or more", r.Queue)
 	}
 	return nil
-}
-
-func (r *Rule) String() string {
-	text := fmt.Sprintf("UDP port %d", r.UDPPort)
-	if r.EtherType != 0 {
-		text = fmt.Sprintf("EtherType 0x%04X", r.EtherType)
-	}
-	if r.IP.IsValid() {
-		text += fmt.Sprintf(" of %v", r.IP)
-	}
-	if r.VLAN != 0 {
-		text += fmt.Sprintf(", VLAN %d,", r.VLAN)
-	}
-	return fmt.Sprintf("%s to queue %d", text, r.Queue)
 }
 
 // insert is the request that puts the rule in a place of the NIC's table.
@@ -141,34 +128,46 @@ func ruleRequest(command, location uint32) []byte {
 	return b
 }
 
+// ruleTable is a NIC's table of rules.
+type ruleTable struct {
+	size    uint32
+	taken   []uint32 // places
+	chooses bool     // the driver finds a place for a rule itself, and may take no other (sfc and bnxt do not)
+}
+
 // rulePlaces asks for the size of the table and the places that are taken.
-func rulePlaces(d driver) (size uint32, taken []uint32, err error) {
+func rulePlaces(d driver) (t ruleTable, err error) {
 	b := ruleRequest(countRules, 0)
 	if err := d.request(b); err != nil {
-		return 0, nil, err
+		return t, err
 	}
+	t.chooses = binary.NativeEndian.Uint64(b[rxnfcData:])&locationSpecial != 0
 	n := binary.NativeEndian.Uint32(b[rxnfcCount:])
 	const most = 1 << 16 // more than any NIC has: what a driver says is not trusted with memory
 	if n > most {
-		return 0, nil, fmt.Errorf("the driver tells of %d rules", n)
+		return t, fmt.Errorf("the driver tells of %d rules", n)
 	}
 	b = make([]byte, max(rxnfcSize, rxnfcRules+4*int(n)))
 	binary.NativeEndian.PutUint32(b, listRules)
 	binary.NativeEndian.PutUint32(b[rxnfcCount:], n)
-	if err := d.request(b); err != nil {
-		return 0, nil, err
+	if err := d.request(b); err != nil { // with room for exactly n: a driver may go on until it is full
+		return t, err
 	}
 	n = min(n, binary.NativeEndian.Uint32(b[rxnfcCount:]))
 	for i := range n {
-		taken = append(taken, binary.NativeEndian.Uint32(b[rxnfcRules+4*i:]))
+		t.taken = append(t.taken, binary.NativeEndian.Uint32(b[rxnfcRules+4*i:]))
 	}
-	return uint32(binary.NativeEndian.Uint64(b[rxnfcData:]) &^ locationSpecial), taken, nil
+	t.size = uint32(binary.NativeEndian.Uint64(b[rxnfcData:]) &^ locationSpecial)
+	return t, nil
 }
 
 // freePlace is the last place in the table that nobody has: what others put in themselves starts at its beginning or asks the driver.
-func freePlace(size uint32, taken []uint32) (uint32, bool) {
-	for place := size; place > 0; place-- {
-		if !slices.Contains(taken, place-1) {
+func (t *ruleTable) freePlace() (uint32, bool) {
+	if t.chooses {
+		return locationAny, true
+	}
+	for place := t.size; place > 0; place-- {
+		if !slices.Contains(t.taken, place-1) {
 			return place - 1, true
 		}
 	}
@@ -198,7 +197,7 @@ func indirection(d driver) ([]uint32, error) {
 	return table, nil
 }
 
-// indirect is the request that replaces the table.
+// indirect is the request that replaces the table; one of no places asks for the driver's own, and lets the number of queues change again.
 func indirect(table []uint32) []byte {
 	b := words(setIndirect, 2+len(table))
 	putWord(b, 1, uint32(len(table)))

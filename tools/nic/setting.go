@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // driver is what the kernel lets one read and change of one interface. Tests have another.
@@ -26,30 +28,36 @@ type kernel struct {
 	name   string
 	index  int
 	queues int // receive queues, at most
-	*sysfs
+	sysfs  *netdev.Sysfs
 }
 
 func openKernel(a *netlink.LinkAttrs) (*kernel, error) {
-	s, err := openSysfs(a.Name, a.Index)
+	s, err := netdev.OpenSysfs(a.Name, a.Index)
 	if err != nil {
 		return nil, err
 	}
 	return &kernel{name: a.Name, index: a.Index, queues: a.NumRxQueues, sysfs: s}, nil
 }
 
-func (k *kernel) request(b []byte) error { return ethtoolRequest(k.name, b) }
+func (k *kernel) close() { k.sysfs.Close() }
+
+func (k *kernel) request(b []byte) error           { return ethtoolRequest(k.name, b) }
+func (k *kernel) read(file string) (string, error) { return k.sysfs.Read(file) }
+func (k *kernel) write(file, text string) error    { return k.sysfs.Write(file, text) }
 
 func (k *kernel) interrupts() []int {
-	if all := k.sysfs.interrupts(); len(all) > 0 {
+	if all := k.sysfs.Interrupts(); len(all) > 0 {
 		return all
 	}
-	return askInterrupts(k.index, k.queues)
+	return netdev.Interrupts(k.index, k.queues)
 }
 
 func affinityFile(irq int) string { return fmt.Sprintf("/proc/irq/%d/smp_affinity_list", irq) }
 
-func (k *kernel) affinity(irq int) (string, error)       { return readText(affinityFile(irq)) }
-func (k *kernel) setAffinity(irq int, cpus string) error { return writeText(affinityFile(irq), cpus) }
+func (k *kernel) affinity(irq int) (string, error) { return netdev.ReadText(affinityFile(irq)) }
+func (k *kernel) setAffinity(irq int, cpus string) error {
+	return netdev.WriteText(affinityFile(irq), cpus)
+}
 
 // setting is one thing that can be read and changed, by text.
 type setting interface {
@@ -71,12 +79,15 @@ func settingOf(name string) (setting, error) {
 		}
 	}
 	kind, rest, _ := strings.Cut(name, "/")
-	n, err := strconv.ParseUint(rest, 10, 32)
-	if err == nil && kind == "irq" {
-		return irqSetting(n), nil
-	}
-	if err == nil && kind == "rule" {
-		return ruleSetting{place: uint32(n)}, nil
+	switch kind {
+	case "irq":
+		if n, err := strconv.ParseUint(rest, 10, 31); err == nil {
+			return irqSetting(n), nil
+		}
+	case "rule":
+		if s, err := parseRule(rest); err == nil {
+			return s, nil
+		}
 	}
 	return nil, fmt.Errorf("this program knows no setting %q", name)
 }
@@ -250,32 +261,6 @@ func (s irqSetting) set(d driver, value string) error {
 	return err
 }
 
-// ruleSetting is a place in the NIC's table of rules: "" while it is free.
-type ruleSetting struct {
-	place uint32
-	rule  *Rule // what set puts in
-}
-
-func (s ruleSetting) name() string { return fmt.Sprintf("rule/%d", s.place) }
-
-func (s ruleSetting) get(d driver) (string, error) {
-	err := d.request(ruleRequest(getRule, s.place))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-		return "", nil
-	}
-	return "a rule", err
-}
-
-func (s ruleSetting) set(d driver, value string) error {
-	if value == "" {
-		return d.request(ruleRequest(deleteRule, s.place))
-	}
-	if s.rule == nil {
-		return fmt.Errorf("rule %d cannot be made again: what it was is not known", s.place)
-	}
-	return d.request(s.rule.insert(s.place))
-}
-
 // indirectionSetting is the RSS indirection table: queues, joined by commas.
 type indirectionSetting struct{}
 
@@ -290,6 +275,9 @@ func (indirectionSetting) get(d driver) (string, error) {
 }
 
 func (indirectionSetting) set(d driver, value string) error {
+	if value == evenTable(d) && d.request(indirect(nil)) == nil {
+		return nil // the driver's own again, not a table of somebody's that reads the same
+	}
 	var table []uint32
 	for text := range strings.SplitSeq(value, ",") {
 		n, err := strconv.ParseUint(text, 10, 32)
@@ -299,6 +287,20 @@ func (indirectionSetting) set(d driver, value string) error {
 		table = append(table, uint32(n))
 	}
 	return d.request(indirect(table))
+}
+
+// evenTable is the table of a driver whose table nobody has changed: over all of its queues in turn (ethtool_rxfh_indir_default).
+func evenTable(d driver) string {
+	table, err := indirection(d)
+	channels := words(getChannels, channelWords)
+	if err != nil || d.request(channels) != nil {
+		return ""
+	}
+	queues := max(word(channels, rxCount)+word(channels, combined), 1)
+	for i := range table {
+		table[i] = uint32(i) % queues
+	}
+	return joinTable(table)
 }
 
 func joinTable(table []uint32) string {

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"wirepaxos/dataplane/netdev"
 )
 
 // state is what one interface was like before we changed it.
@@ -29,7 +32,7 @@ type kept struct {
 }
 
 func bootID() string {
-	id, err := readText("/proc/sys/kernel/random/boot_id")
+	id, err := netdev.ReadText("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "unknown"
 	}
@@ -53,14 +56,21 @@ func (s *state) isOf(l netlink.Link) error {
 	return nil
 }
 
-// keep notes the old value of a setting, if it is the first time.
-func (s *state) keep(setting, value string) {
-	for _, k := range s.Old {
-		if k.Setting == setting {
-			return
-		}
+func (s *state) has(setting string) bool {
+	return slices.ContainsFunc(s.Old, func(k kept) bool { return k.Setting == setting })
+}
+
+// keep notes the old value of a setting, and tells whether it is the first time.
+func (s *state) keep(setting, value string) bool {
+	if s.has(setting) {
+		return false
 	}
 	s.Old = append(s.Old, kept{Setting: setting, Value: value})
+	return true
+}
+
+func (s *state) drop(setting string) {
+	s.Old = slices.DeleteFunc(s.Old, func(k kept) bool { return k.Setting == setting })
 }
 
 func (p Places) statePath(name string) string {

@@ -43,35 +43,47 @@ func (w *work) steer(r *Rule, how string) error {
 	if err := w.checkQueue(r.Queue); err != nil {
 		return err
 	}
-	if how != SteerRSS {
-		plan, err := w.planRule(r)
-		if err == nil {
-			return w.applyAll(plan, r)
-		}
-		if how == SteerNTuple || r.EtherType != 0 || !errors.Is(err, errCannotSteer) {
-			return err
-		}
-		w.Say("%s: ntuple rules are skipped: the driver has none; all IP packets are steered instead, by their hash", w.name())
+	if how == SteerRSS {
+		return w.steerByTable(r)
 	}
+	done, err := w.steerByRule(r)
+	if done || how == SteerNTuple || r.EtherType != 0 || !errors.Is(err, errCannotSteer) {
+		return err
+	}
+	w.Say("%s: %v; all IP packets are steered instead, by their hash", w.name(), err)
+	return w.steerByTable(r)
+}
+
+func (w *work) steerByRule(r *Rule) (done bool, err error) {
+	plan, err := w.planRule(r)
+	if err != nil {
+		return false, err
+	}
+	if err := w.apply(plan); err != nil || w.DryRun || len(plan) == 0 {
+		return true, err
+	}
+	// Turning filters on, before the rule, may be refused by a driver that has them on for ever: what counts is whether the rule is there.
+	c := plan[len(plan)-1]
+	if is, err := c.get(w.driver); err == nil && is != "" {
+		return true, nil
+	}
+	refused := w.cannotRule(r, fmt.Errorf("the driver refused %s", label(c)))
+	if s, err := w.readState(w.name()); err == nil && s == nil {
+		return false, refused // nothing is other than it was
+	}
+	return false, fmt.Errorf("%w; %w: `wirepaxos nic restore %s` takes back what was changed for it", refused, ErrPartly, w.name())
+}
+
+func (w *work) steerByTable(r *Rule) error {
 	plan, err := w.planIndirection(r.Queue)
 	if err != nil {
 		return err
 	}
-	return w.applyAll(plan, r)
-}
-
-// applyAll makes a plan whose last change is what steers. Turning filters on, before it, may be refused by a driver that has them on for ever.
-func (w *work) applyAll(plan []change, r *Rule) error {
-	if err := w.apply(plan); err != nil {
+	if err := w.apply(plan); err != nil || w.DryRun || len(plan) == 0 {
 		return err
 	}
-	if w.DryRun || len(plan) == 0 {
-		return nil
-	}
-	c := plan[len(plan)-1]
-	is, err := c.get(w.driver)
-	if _, isRule := c.setting.(ruleSetting); err != nil || is == "" || !isRule && is != c.new {
-		return fmt.Errorf("%s: %w: %s does not go there, the driver refused %s; `wirepaxos nic restore %s` goes back", w.name(), ErrPartly, r, c.name(), w.name())
+	if is, err := plan[0].get(w.driver); err != nil || is != plan[0].new {
+		return fmt.Errorf("%s: %w: %s does not go there, the driver refused the table; `wirepaxos nic restore %s` goes back", w.name(), ErrPartly, r, w.name())
 	}
 	return nil
 }
@@ -90,34 +102,72 @@ func (w *work) checkQueue(queue int) error {
 	return nil
 }
 
-// planRule finds a free place in the NIC's table of rules.
-func (w *work) planRule(r *Rule) ([]change, error) {
-	cannot := func(err error) error {
-		advice := "leave the interface one queue (`wirepaxos nic tune " + w.name() + " --queues 1`), or use queue 0, where such frames arrive"
-		if r.UDPPort != 0 {
-			advice = "leave the interface one queue (`wirepaxos nic tune " + w.name() + " --queues 1`), or try --by rss"
-		}
-		return fmt.Errorf("%s: %w by rules: its driver has no ntuple filters (%w): %s", w.name(), errCannotSteer, err, advice)
+// cannotRule says what there is instead of a rule.
+func (w *work) cannotRule(r *Rule, why error) error {
+	advice := "leave the interface one queue (`wirepaxos nic tune " + w.name() + " --queues 1`), or use queue 0, where such frames arrive"
+	if r.UDPPort != 0 {
+		advice = "leave the interface one queue (`wirepaxos nic tune " + w.name() + " --queues 1`), or try --by rss"
 	}
-	var plan []change
-	if old, err := ntuple.get(w.driver); err == nil && old == "off" {
-		plan = append(plan, change{setting: ntuple, old: old, new: "on"})
-	}
-	size, taken, err := rulePlaces(w.driver)
+	return fmt.Errorf("%s: %w by rules: %w: %s", w.name(), errCannotSteer, why, advice)
+}
+
+// planRule finds a free place in the NIC's table of rules, and what is in its way there.
+func (w *work) planRule(r *Rule) (plan []change, err error) {
+	table, err := rulePlaces(w.driver)
 	if unsupported(err) || errors.Is(err, unix.EINVAL) {
-		return nil, cannot(err)
+		return nil, w.cannotRule(r, fmt.Errorf("its driver has no ntuple filters (%w)", err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: read its rules: %w", w.name(), err)
 	}
-	if size == 0 {
-		return nil, cannot(errors.New("its table has no place"))
+	if table.size == 0 && !table.chooses {
+		return nil, w.cannotRule(r, errors.New("its driver has no ntuple filters (its table has no place)"))
 	}
-	place, ok := freePlace(size, taken)
+	if old, err := ntuple.get(w.driver); err == nil && old == "off" {
+		plan = append(plan, change{setting: ntuple, old: old, new: "on"})
+	}
+	there, err := listRulesOf(w.driver)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.name(), err)
+	}
+	for _, p := range there {
+		switch {
+		case p.Rule == *r:
+			w.Say("%s: %s already, by rule %d", w.name(), r, p.Place)
+			return nil, nil
+		case p.Rule.matches(r):
+			ours, err := w.isKept(ruleSetting{place: p.Place, rule: p.Rule}, ruleSetting{place: locationAny, rule: p.Rule})
+			if err != nil {
+				return nil, err
+			}
+			if ours == nil {
+				return nil, fmt.Errorf("%s: rule %d, which wirepaxos did not make, has %s %s: `ethtool -N %s delete %d` removes it", w.name(), p.Place, p.Match,
+					p.where(), w.name(), p.Place)
+			}
+			plan = append(plan, change{setting: ours, old: p.Rule.String(), new: ""})
+		case p.Rule.Takes(r) && p.Queue != r.Queue:
+			w.Say("%s: rule %d has %s %s: it may take these packets too", w.name(), p.Place, p.Match, p.where())
+		}
+	}
+	place, ok := table.freePlace()
 	if !ok {
-		return nil, fmt.Errorf("%s: all %d rules of the NIC are in use: `ethtool -n %s` shows them", w.name(), size, w.name())
+		return nil, fmt.Errorf("%s: all %d rules of the NIC are in use: `ethtool -n %s` shows them", w.name(), table.size, w.name())
 	}
-	return append(plan, change{setting: ruleSetting{place: place, rule: r}, new: r.String()}), nil
+	return append(plan, change{setting: ruleSetting{place: place, rule: *r}, new: r.String()}), nil
+}
+
+// isKept is the first of some settings that the file of old values has, nil if it has none.
+func (w *work) isKept(some ...setting) (setting, error) {
+	s, err := w.readState(w.name())
+	if err != nil || s == nil || s.isOf(w.link) != nil {
+		return nil, err
+	}
+	for _, x := range some {
+		if s.has(x.name()) {
+			return x, nil
+		}
+	}
+	return nil, nil
 }
 
 // planIndirection sends all hashes to one queue.

@@ -2,6 +2,7 @@ package nic
 
 import (
 	"encoding/hex"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -124,7 +125,12 @@ func TestSteerRefuses(t *testing.T) {
 func TestSteerRefusedByDriver(t *testing.T) {
 	f := &fake{rules: map[uint32][]byte{}, size: 16, flags: flagNTuple, refuse: unix.EINVAL}
 	w := newTrial(t, f)
-	expect(t, w.steer(&Rule{EtherType: 0x88B5}, SteerAuto), "does not go there", "rule/15")
+	err := w.steer(&Rule{EtherType: 0x88B5}, SteerAuto)
+	expect(t, err, "cannot steer by rules", "the driver refused rule/15", "--queues 1")
+	if errors.Is(err, ErrPartly) {
+		t.Errorf("nothing was changed: %v", err)
+	}
+	w.tells(t, "rule/15 stays none", "invalid argument")
 	f.refuse, f.set = nil, nil
 	must(t, w.restore())
 	if len(f.set) != 0 {
@@ -153,7 +159,7 @@ func TestNonsenseOfDriver(t *testing.T) {
 	if _, err := newTrial(t, f).planRule(&Rule{EtherType: 0x88B5}); err == nil || !strings.Contains(err.Error(), "no place") {
 		t.Fatal(err)
 	}
-	if place, ok := freePlace(3, []uint32{2, 9, 0}); place != 1 || !ok {
+	if place, ok := (&ruleTable{size: 3, taken: []uint32{2, 9, 0}}).freePlace(); place != 1 || !ok {
 		t.Fatalf("place %d %v", place, ok)
 	}
 }
