@@ -67,6 +67,7 @@ func nodesOf(e *cluster.Endpoint) string {
 func nicOf(f *cluster.File, e *cluster.Endpoint, name string) doctor.NIC {
 	n := doctor.NIC{
 		Name: name, Interface: e.Interface, Queue: e.Queue, Mode: string(f.Mode), UDP: f.LinkLayer() == cluster.LinkUDP4, MTU: f.MTU, VLAN: int(f.VLAN),
+		EtherType: f.EtherType, Port: e.Port, IP: e.IP,
 	}
 	if n.MTU == 0 { // frames are as long as the interface takes
 		n.MTU = paxos.MinMTU

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"wirepaxos/tools/nic"
 )
 
 // write changes one file of a machine, or takes it away.
@@ -39,8 +41,8 @@ var findings = []finding{
 
 	{"no CAP_NET_RAW", without("000001ffffffdfff"), "CAP_NET_RAW", Red, "AF_XDP", "setcap"},
 	{"no CAP_NET_ADMIN", without("000001ffffffefff"), "CAP_NET_ADMIN", Red, "XDP", "cap_net_admin"},
-	{"no CAP_BPF, but CAP_SYS_ADMIN", without("0000017fffffffff"), "CAP_BPF", Green, "there", ""},
-	{"no CAP_IPC_LOCK, not needed", without("000001ffffffbfff"), "CAP_IPC_LOCK", Green, "not needed", ""},
+	{"no CAP_BPF, but CAP_SYS_ADMIN", without("0000017fffffffff"), "capabilities", Green, "cap_bpf", ""},
+	{"no CAP_IPC_LOCK, not needed", without("000001ffffffbfff"), "capabilities", Green, "cap_net_raw", ""},
 	{"no CAP_SYS_NICE, needed", func(m *machine, n *Need) {
 		n.FIFO = true
 		without("000001ffff7fffff")(m, n)
@@ -67,6 +69,15 @@ var findings = []finding{
 	{"no hugepages for the rings", write("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n"), "transparent hugepages", Yellow, "off",
 		"echo madvise >"},
 	{"a kernel without them", remove("/sys/kernel/mm/transparent_hugepage/enabled"), "transparent hugepages", Yellow, "none", "CONFIG"},
+	{"hugepages wanted, and there", func(_ *machine, n *Need) { n.HugePages = true }, "hugepages", Green, "takes 4", ""},
+	{"hugepages wanted, and taken", func(m *machine, n *Need) {
+		n.HugePages = true
+		write("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "3\n")(m, n)
+	}, "hugepages", Red, "64 of 2 MiB, 3 free; the UMEM takes 4", "echo 65 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"},
+	{"hugepages wanted, and no such thing", func(m *machine, n *Need) {
+		n.HugePages = true
+		remove("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")(m, n)
+	}, "hugepages", Red, "none of 2 MiB", "CONFIG_HUGETLBFS"},
 	{"reserved hugepages", func(*machine, *Need) {}, "hugepages", Green, "64 of 2 MiB, 60 free", ""},
 
 	{"a slow clock", write(clock, "hpet\n"), "clock source", Yellow, "hpet", "echo tsc >"},
@@ -83,7 +94,8 @@ var findings = []finding{
 		write("/sys/devices/system/cpu/nohz_full", "3\n")(m, n)
 	}, "core 2 isolation", Yellow, "no nohz_full", "nohz_full=2"},
 	{"hyper-thread", write(cpu2+"/topology/thread_siblings_list", "2,6\n"), "core 2 hyper-thread", Yellow, "with 6", "cpu6/online"},
-	{"the NIC's other node", write("/sys/class/net/eth1/device/numa_node", "0\n"), "core 2 NUMA node", Green, "as eth1", ""},
+	{"the NIC's node", driver(func(d *Driver) { d.Node = 0 }), "core 2 NUMA node", Green, "as eth1", ""},
+	{"a NIC without a node", driver(func(d *Driver) { d.Node = -1 }), "core 2 NUMA node", Green, "no NIC is bound to another", ""},
 	{"a deep sleep state", func(m *machine, n *Need) {
 		n.Loops[0].Spins = false
 		write(cpu2+"/cpuidle/state2/disable", "0\n")(m, n)
@@ -122,7 +134,7 @@ func TestFindings(t *testing.T) {
 // A NIC of another node than the core: both of its loops are told, each for its core.
 func TestOtherNode(t *testing.T) {
 	m := soundMachine()
-	m.files["/sys/class/net/eth1/device/numa_node"] = "1\n"
+	m.driver.Node = 1
 	m.files["/sys/devices/system/node/node1/cpulist"] = "4-7\n"
 	page := Examine(cluster(), m.source(t))
 	for _, what := range []string{"core 2 NUMA node", "core 3 NUMA node"} {
@@ -142,9 +154,34 @@ func TestBareMachine(t *testing.T) {
 	} else if l := page.line(t, "isolated cores"); !strings.Contains(l.Text, "2-3") {
 		t.Errorf("%v", l)
 	}
-	m.files["/sys/devices/system/cpu/isolated"] = "\n"
-	if l := Examine(&Need{Bare: true}, m.source(t)).line(t, "isolated cores"); l.Grade != Yellow {
-		t.Errorf("%v, %v", l.Grade, l)
+}
+
+// Without a cluster file the page is about what the machine has to offer: one thing is changed, and one line.
+func TestBareFindings(t *testing.T) {
+	others := func(all ...nic.Interface) func(*machine, *Need) { return func(m *machine, _ *Need) { m.others = all } }
+	for _, c := range []finding{
+		{"nothing isolated", write("/sys/devices/system/cpu/isolated", "\n"), "isolated cores", Yellow, "none", "such as 1-7"},
+		{"hyper-threads", func(m *machine, n *Need) {
+			write(cpu2+"/topology/thread_siblings_list", "2-3\n")(m, n)
+			write("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list", "2-3\n")(m, n)
+		}, "hyper-threads", Green, "1 physical cores have several (2-3)", ""},
+		{"two nodes", write("/sys/devices/system/node/node1/cpulist", "4-7\n"), "NUMA nodes", Green, "0: cores 0-3; 1: cores 4-7", ""},
+		{"a deep sleep state", write(cpu2+"/cpuidle/state2/disable", "0\n"), "C-states", Green, "C6, which takes 133", ""},
+		{"a governor that saves power", write(cpu2+"/cpufreq/scaling_governor", "powersave\n"), "frequency", Yellow, "powersave", "echo performance > $f"},
+		{"no NIC", others(nic.Interface{Name: "veth0", Kind: "veth"}), "NICs", Yellow, "none", "wirepaxos demo"},
+		{"one NIC, with the route", others(nic.Interface{Name: "eth0", Kind: "device", Bus: "0000:00:03.0", DefaultRoute: true}), "NICs", Yellow, "none but eth0", "demo"},
+		{"two NICs", others(nic.Interface{Name: "eth0", Kind: "device", Bus: "0000:00:03.0", DefaultRoute: true},
+			nic.Interface{Name: "eth1", Kind: "device", Bus: "0000:00:04.0", Driver: "ice", XDP: nic.XDP{Native: true, ZeroCopy: true}}), "NICs", Green, "eth1 (ice, zero-copy)", ""},
+		{"NICs that cannot be listed", func(m *machine, _ *Need) { m.listed = errRefused }, "NICs", Yellow, "refused", "netlink"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inner := c.wrong
+			c.wrong = func(m *machine, n *Need) {
+				*n = Need{Bare: true}
+				inner(m, n)
+			}
+			c.check(t)
+		})
 	}
 }
 
@@ -159,7 +196,7 @@ func TestEmptyMachine(t *testing.T) {
 			t.Errorf("nothing mends %v", l)
 		}
 	}
-	if l := page.line(t, "eth1"); l.Grade != Red || !strings.Contains(l.Mend, "ip link") {
+	if l := page.line(t, "eth1"); l.Grade != Red || !strings.Contains(l.Mend, "nic list") {
 		t.Errorf("%v, %v", l.Grade, l)
 	}
 }
@@ -188,9 +225,9 @@ func TestPageText(t *testing.T) {
 	}
 	want := `green   kernel     6.18
 yellow  steal      5 %
-                   -> ask
+     -> ask
 red     eth1 link  it is down
-                   -> ip link set dev eth1 up
+     -> ip link set dev eth1 up
 1 red, 1 yellow, 1 green
 `
 	if plainText.String() != want {

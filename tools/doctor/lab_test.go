@@ -80,14 +80,14 @@ func TestLab(t *testing.T) {
 	if page.Count(Red) > 0 {
 		t.Errorf("nothing is wrong: %v", page.First())
 	}
-	expect(t, page, nic+" queue", Green, "queues 0 to 1")
+	expect(t, page, nic+" queue", Green, "0 is free", "0 to 1")
 	expect(t, page, nic+" mode", Green, "veth", "native")
 	expect(t, page, nic+" program", Green, "none")
 	expect(t, page, nic+" steering", Yellow, "2 queues")
 
 	bad := sound
 	bad.Queue = 2
-	expect(t, labNIC(t, lab, bad), nic+" queue", Red, "queue 2", "queues 0 to 1")
+	expect(t, labNIC(t, lab, bad), nic+" queue", Red, "queue 2", "0 to 1", "--queues 3")
 	bad = sound
 	bad.Mode = afxdp.ModeZeroCopy
 	expect(t, labNIC(t, lab, bad), nic+" mode", Red, "veth has no zero-copy")
@@ -138,7 +138,7 @@ func TestLabPrograms(t *testing.T) {
 		return err
 	})
 	page := labNIC(t, lab, sound)
-	expect(t, page, nic+" program", Red, `"stranger"`, "xdp off")
+	expect(t, page, nic+" program", Red, `"stranger"`, "ip link set dev wp0 xdpgeneric off")
 	expect(t, page, nic+" mode", Yellow, "generic")
 	if err := attached.Close(); err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestHere(t *testing.T) {
 			t.Errorf("%v: %+v", l.Grade, l)
 		}
 	}
-	for _, what := range []string{"kernel", "CAP_NET_RAW", "AF_XDP socket", "XDP program", "clock source", "steal", "isolated cores", "locked memory"} {
+	for _, what := range []string{"kernel", "capabilities", "AF_XDP socket", "XDP program", "clock source", "steal", "isolated cores", "locked memory", "hyper-threads", "NUMA nodes", "C-states", "frequency", "NICs"} {
 		page.line(t, what)
 	}
 }

@@ -84,8 +84,9 @@ func (e *exam) transparentPages() {
 	}
 }
 
-// hugePages tells of reserved ones; nothing needs them to start.
+// hugePages tells of reserved ones. They are needed where the cluster file asks for them, for the UMEM of each queue.
 func (e *exam) hugePages() {
+	const what, dir2M = "hugepages", "/sys/kernel/mm/hugepages/hugepages-2048kB"
 	var sizes []string
 	for _, dir := range e.list("/sys/kernel/mm/hugepages/hugepages-*kB") {
 		total, _ := e.number(dir + "/nr_hugepages")
@@ -95,9 +96,19 @@ func (e *exam) hugePages() {
 			sizes = append(sizes, fmt.Sprintf("%d of %d MiB, %d free", total, kib>>10, free))
 		}
 	}
-	if len(sizes) == 0 {
-		e.green("hugepages", "none reserved, and none needed")
-		return
+	text := orWord(strings.Join(sizes, "; "), "none")
+	const pageBytes = 2 << 20
+	wanted := int64(max(len(e.need.NICs), 1) * (umemBytes + pageBytes - 1) / pageBytes)
+	total, there := e.number(dir2M + "/nr_hugepages")
+	free, _ := e.number(dir2M + "/free_hugepages")
+	switch {
+	case !e.need.HugePages:
+		e.green(what, "reserved: "+text+"; not needed")
+	case !there:
+		e.red(what, "this kernel has none of 2 MiB", "boot a kernel with CONFIG_HUGETLBFS, or hugepages = false in the cluster file")
+	case free < wanted:
+		e.red(what, fmt.Sprintf("reserved: %s; the UMEM takes %d of 2 MiB", text, wanted), fmt.Sprintf("echo %d > %s/nr_hugepages", total+wanted-free, dir2M))
+	default:
+		e.green(what, fmt.Sprintf("reserved: %s; the UMEM takes %d", text, wanted))
 	}
-	e.green("hugepages", "reserved: "+strings.Join(sizes, "; "))
 }

@@ -15,17 +15,24 @@ import (
 // wakeLimitUs is the time to wake from a sleep state, in µs, from which on a loop that sleeps, or a packet's interrupt, feels it.
 const wakeLimitUs = 10
 
-// sleepStates are the C-states that a core may fall into when its loop sleeps (Documentation/admin-guide/pm/cpuidle.rst).
-func (e *exam) sleepStates(what string, l Loop) {
-	what += " C-states"
-	deepest, name, at := int64(-1), "", ""
-	for _, dir := range e.list(fmt.Sprintf("%scpu%d/cpuidle/state[0-9]*", cpuDir, l.Core)) {
+// deepest is the deepest C-state that a core may fall into (Documentation/admin-guide/pm/cpuidle.rst): µs to wake from it, its name and its folder; -1
+// where the kernel knows of none.
+func (e *exam) deepest(core int) (micros int64, name, at string) {
+	micros = -1
+	for _, dir := range e.list(fmt.Sprintf("%scpu%d/cpuidle/state[0-9]*", cpuDir, core)) {
 		latency, there := e.number(dir + "/latency")
-		if disabled, _ := e.number(dir + "/disable"); there && disabled == 0 && latency > deepest {
-			deepest, at = latency, dir
+		if disabled, _ := e.number(dir + "/disable"); there && disabled == 0 && latency > micros {
+			micros, at = latency, dir
 			name, _ = e.read(dir + "/name")
 		}
 	}
+	return micros, name, at
+}
+
+// sleepStates are those that matter when the core's loop sleeps.
+func (e *exam) sleepStates(what string, l Loop) {
+	what += " C-states"
+	deepest, name, at := e.deepest(l.Core)
 	held, isHeld := e.heldLatency()
 	switch {
 	case deepest < 0:

@@ -24,8 +24,8 @@ func Attach(o Options, name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if on != nil && !on.Ours {
-		return fmt.Errorf("%s has the XDP program %q (id %d), which is not ours and stays: stop what attached it, or run `ip link set dev %s xdp off` "+
-			"if nothing runs", name, on.Name, on.ID, name)
+		return fmt.Errorf("%s has the XDP program %q (id %d), which is not ours and stays: end what attached it; if nothing runs that did: %s",
+			name, on.Name, on.ID, TakeOff(name, on.Native))
 	}
 	folder := o.pins(index)
 	if on == nil {
@@ -53,6 +53,16 @@ func Attach(o Options, name string) error {
 			return nil
 		})
 	})
+}
+
+// TakeOff is the command that takes an XDP program off an interface that no process holds there: it has to name the mode, or the kernel looks for one in the
+// driver alone.
+func TakeOff(name string, native bool) string {
+	mode := "xdpgeneric"
+	if native {
+		mode = "xdpdrv"
+	}
+	return fmt.Sprintf("ip link set dev %s %s off", name, mode)
 }
 
 func isRunning(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_RUNNING != 0 }

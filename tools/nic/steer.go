@@ -170,6 +170,15 @@ func (w *work) isKept(some ...setting) (setting, error) {
 	return nil, nil
 }
 
+// Indirection reads the table by which an interface spreads packets over its queues: the queue of each cell. A NIC that has no such table has none.
+func Indirection(name string) ([]uint32, error) {
+	table, err := indirection(&kernel{name: name})
+	if unsupported(err) {
+		return nil, nil
+	}
+	return table, err
+}
+
 // planIndirection sends all hashes to one queue.
 func (w *work) planIndirection(queue int) ([]change, error) {
 	table, err := indirection(w.driver)
