@@ -72,6 +72,9 @@ func (o *doctorFlags) run() error {
 	if err != nil {
 		return err
 	}
+	if need.Bare && !o.json {
+		fmt.Println("That was about the machine. About what nodes need of it: wirepaxos doctor --config cluster.toml; about a NIC: wirepaxos doctor --interface eth1")
+	}
 	if n := page.Count(doctor.Red); n > 0 {
 		return failed("doctor: %d red, the first: %v", n, page.First())
 	}

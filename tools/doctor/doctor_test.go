@@ -41,8 +41,8 @@ var findings = []finding{
 
 	{"no CAP_NET_RAW", without("000001ffffffdfff"), "CAP_NET_RAW", Red, "AF_XDP", "setcap"},
 	{"no CAP_NET_ADMIN", without("000001ffffffefff"), "CAP_NET_ADMIN", Red, "XDP", "cap_net_admin"},
-	{"no CAP_BPF, but CAP_SYS_ADMIN", without("0000017fffffffff"), "capabilities", Green, "cap_bpf", ""},
-	{"no CAP_IPC_LOCK, not needed", without("000001ffffffbfff"), "capabilities", Green, "cap_net_raw", ""},
+	{"no CAP_BPF, but CAP_SYS_ADMIN", without("0000017fffffffff"), "capabilities", Green, "CAP_BPF", ""},
+	{"no CAP_IPC_LOCK, not needed", without("000001ffffffbfff"), "capabilities", Green, "CAP_NET_RAW", ""},
 	{"no CAP_SYS_NICE, needed", func(m *machine, n *Need) {
 		n.FIFO = true
 		without("000001ffff7fffff")(m, n)
@@ -62,6 +62,10 @@ var findings = []finding{
 		without("000001ffffffbfff")(m, n)
 		write("/proc/self/limits", "Max locked memory         65536                65536                bytes\n")(m, n)
 	}, "locked memory", Red, "64 KiB", "ulimit -l unlimited"},
+	{"locked memory for one queue of two", func(m *machine, n *Need) {
+		n.NICs = append(n.NICs, n.NICs[0])
+		without("000001ffffffbfff")(m, n)
+	}, "locked memory", Red, "8192 KiB may be locked, and the UMEM takes 16384", "ulimit"},
 	{"locked memory without a limit", func(m *machine, n *Need) {
 		without("000001ffffffbfff")(m, n)
 		write("/proc/self/limits", "Max locked memory         unlimited            unlimited            bytes\n")(m, n)
@@ -228,7 +232,7 @@ yellow  steal      5 %
      -> ask
 red     eth1 link  it is down
      -> ip link set dev eth1 up
-1 red, 1 yellow, 1 green
+1 red, 1 yellow, 1 green: what is red keeps a role from starting, or from hearing anything
 `
 	if plainText.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", plainText.String(), want)

@@ -36,14 +36,17 @@ func (e *exam) lockedMemory() {
 		e.green(what, "no limit: CAP_IPC_LOCK")
 	case !there:
 		e.yellow(what, "/proc/self/limits does not tell the limit", "mount /proc: mount -t proc proc /proc")
-	case limit < umemBytes && (e.need.AFXDP || e.need.Bare):
-		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM of one queue takes %d", limit>>10, umemBytes>>10), mend)
+	case limit < e.umem() && (e.need.AFXDP || e.need.Bare):
+		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM takes %d", limit>>10, e.umem()>>10), mend)
 	case e.need.LockMemory && limit != math.MaxUint64:
 		e.red(what, fmt.Sprintf("%d KiB may be locked, which is less than a process has", limit>>10), mend)
 	default:
 		e.green(what, "up to "+size(limit))
 	}
 }
+
+// umem is what all queues lock together: the kernel counts for the user, not for the process.
+func (e *exam) umem() uint64 { return umemBytes * uint64(max(len(e.need.NICs), 1)) }
 
 func size(bytes uint64) string {
 	if bytes == math.MaxUint64 {

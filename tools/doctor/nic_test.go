@@ -90,6 +90,10 @@ var nicFindings = []finding{
 	{"another queue", func(m *machine, n *Need) {
 		m.sight.Queues, n.NICs[0].Queue = 4, 2
 	}, "eth1 steering", Yellow, "queue 2", "nic steer"},
+	{"raw frames for two queues of one MAC", func(m *machine, n *Need) {
+		m.sight.Queues = 4
+		n.NICs = append(n.NICs, n.NICs[0])
+	}, "eth1 steering", Yellow, "4 queues", `link = "udp4"`},
 	{"UDP over several", func(m *machine, n *Need) {
 		m.sight.Queues, n.NICs[0].UDP = 4, true
 	}, "eth1 steering", Yellow, "spreads UDP", "nic steer"},

@@ -105,6 +105,17 @@ func (p *Page) Write(w io.Writer, coloured bool) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d red, %d yellow, %d green\n", p.Count(Red), p.Count(Yellow), p.Count(Green))
+	_, err := fmt.Fprintf(w, "%d red, %d yellow, %d green%s\n", p.Count(Red), p.Count(Yellow), p.Count(Green), p.verdict())
 	return err
+}
+
+// verdict says what the colours mean, where there are others than green.
+func (p *Page) verdict() string {
+	switch p.Worst() {
+	case Red:
+		return ": what is red keeps a role from starting, or from hearing anything"
+	case Yellow:
+		return ": roles run, slower or less evenly than they could"
+	}
+	return ""
 }

@@ -77,7 +77,7 @@ func (e *exam) privileges() {
 		e.add(worst, c.name, "missing: "+c.why, fmt.Sprintf("run as root, or: setcap %s+ep %s", e.setcap(), e.from.Exec()))
 	}
 	if known && missing == 0 {
-		e.green("capabilities", orWord(e.setcap(), "none is needed"))
+		e.green("capabilities", orWord(strings.ToUpper(strings.ReplaceAll(e.setcap(), ",", ", ")), "none is needed"))
 	}
 	if !e.need.AFXDP && !e.need.Bare {
 		return

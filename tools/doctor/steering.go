@@ -51,7 +51,10 @@ func (e *exam) steering(n NIC, s *afxdp.Sight, d *Driver) {
 		return
 	}
 	mend := steer(&n)
-	if n.Queue == 0 && !e.need.sharesNIC() {
+	switch shared := e.need.sharesNIC(); {
+	case shared && !n.UDP:
+		mend = "link = \"udp4\" in the cluster file, and a port = for each node: a NIC does not tell raw frames for one MAC apart"
+	case !shared && n.Queue == 0:
 		mend += fmt.Sprintf(", or leave it one queue: wirepaxos nic tune %s --queues 1", n.Interface)
 	}
 	here := 0
