@@ -65,6 +65,10 @@ type Info struct {
 	Link      string // "ethernet", "udp4", or "" where there is no link layer
 	Interface string // name of the interface, or of the shared ring
 	Queue     int    // queue of the interface; 0 where there are no queues
+	Cell      int    // AF_XDP: bytes of a cell of the UMEM, which the kernel calls a chunk; 0 elsewhere
+	Pages     string // AF_XDP: "huge" (of 2 MiB) or "ordinary", what the UMEM lies in; "" elsewhere
+	Node      string // AF_XDP: NUMA node that the UMEM lies on, "several", or "" where the kernel does not tell
+	BusyPoll  string // AF_XDP: "prefer", "off", or "stalled" where it was asked for and given up; "" elsewhere
 	Note      string // why it is not what was asked for, for people; "" if it is
 }
 
@@ -80,6 +84,7 @@ type Counters struct {
 	TxBytes     uint64 // their payload
 	TxFull      uint64 // frames that TxBurst did not take because the ring was full
 	TxErrors    uint64 // taken and dropped: no such peer, empty, too long, or refused by the kernel
+	TxStalls    uint64 // AF_XDP: times that nothing of what was sent was completed for long; Info.Note says what was done
 	AllocFailed uint64 // frames asked of Alloc that it did not have
 	RxSyscalls  uint64 // system calls made to receive or to refill
 	TxSyscalls  uint64 // system calls made to send (kicks)

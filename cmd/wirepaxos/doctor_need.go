@@ -38,7 +38,7 @@ func (h *holdFlags) need() *doctor.Need {
 // needOf is what some endpoints of a cluster need.
 func needOf(f *cluster.File, ends []cluster.Endpoint, h *holdFlags) *doctor.Need {
 	need := h.need()
-	need.AFXDP = f.Transport == cluster.TransportAFXDP
+	need.AFXDP, need.HugePages, need.Cell = f.Transport == cluster.TransportAFXDP, f.Hugepages == cluster.HugepagesOn, f.Chunk
 	for i := range ends {
 		e := &ends[i]
 		name := nodesOf(e)
@@ -67,7 +67,7 @@ func nodesOf(e *cluster.Endpoint) string {
 func nicOf(f *cluster.File, e *cluster.Endpoint, name string) doctor.NIC {
 	n := doctor.NIC{
 		Name: name, Interface: e.Interface, Queue: e.Queue, Mode: string(f.Mode), UDP: f.LinkLayer() == cluster.LinkUDP4, MTU: f.MTU, VLAN: int(f.VLAN),
-		EtherType: f.EtherType, Port: e.Port, IP: e.IP,
+		EtherType: f.EtherType, Port: e.Port, IP: e.IP, BusyPoll: f.BusyPoll == cluster.BusyPollPrefer,
 	}
 	if n.MTU == 0 { // frames are as long as the interface takes
 		n.MTU = paxos.MinMTU

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"wirepaxos/dataplane"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 )
@@ -27,6 +28,7 @@ type nodeFlags struct {
 	quiet                  bool
 	stages                 uint
 	hold                   holdFlags
+	rings                  queueFlags
 	gc                     string
 	strict                 bool
 	notes                  stageNotes // of the process, once it is opened
@@ -59,6 +61,7 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 		"a node that the file does not name, as ROLE@MAC, ROLE@IP or ROLE@IP:PORT; repeat it, the same on all nodes")
 	flags.UintVar(&o.stages, "stages", 0, "note when one value in so many passes the roles of this process, for \"wirepaxos demo --stages\"; 0: none")
 	o.hold.add(flags)
+	o.rings.add(flags)
 	flags.StringVar(&o.gc, "gc", gcBounded, "garbage collector, once all is allocated: bounded (a loop leaves it nothing to do), or off until 1 GiB is garbage")
 	flags.BoolVar(&o.strict, "strict", false, "refuse to start where \"wirepaxos doctor\" has a yellow or red line about these nodes")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "do not tell of events")
@@ -89,6 +92,7 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 	given("batch", func() { f.Batch = cluster.Batch(o.batch) })
 	given("multicast", func() { f.Multicast = o.multicast })
 	given("mtu", func() { f.MTU = o.mtu })
+	o.rings.apply(f, given)
 	given("heartbeat", func() { f.Timing.Heartbeat = o.heartbeat })
 	given("leader-timeout", func() { f.Timing.LeaderTimeout = o.timeout })
 	return f, f.Validate()
@@ -207,7 +211,7 @@ func describe(ports []node.PortStatus) (lines []string) {
 		if p.Interface != "" {
 			line += fmt.Sprintf(", %s", p.Interface)
 			if p.Transport == "afxdp" {
-				line += fmt.Sprintf(" queue %d", p.Queue)
+				line += fmt.Sprintf(" queue %d", p.Queue) + described(&p.Info)
 			}
 		}
 		if p.Note != "" {
@@ -216,4 +220,16 @@ func describe(ports []node.PortStatus) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// described is what an AF_XDP port's memory and driver are like.
+func described(i *dataplane.Info) string {
+	text := fmt.Sprintf(", cells of %d bytes in %s pages", i.Cell, i.Pages)
+	if i.Node != "" {
+		text += " on NUMA node " + i.Node
+	}
+	if i.BusyPoll == "prefer" {
+		text += ", busy-polled"
+	}
+	return text
 }

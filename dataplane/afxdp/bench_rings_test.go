@@ -22,8 +22,8 @@ func BenchmarkFillRing(b *testing.B) {
 	r := &p.fill
 	b.ReportAllocs()
 	for b.Loop() {
-		for i := range uint32(ringBurst) {
-			r.put(i)
+		for i := range uint64(ringBurst) {
+			r.put(i * SmallCell)
 		}
 		r.publish()
 		if r.needWakeup() {
@@ -37,7 +37,7 @@ func BenchmarkFillRing(b *testing.B) {
 func BenchmarkCompletionRing(b *testing.B) {
 	p, _ := newFake(b)
 	r := &p.comp
-	sum := uint32(0)
+	sum := uint64(0)
 	b.ReportAllocs()
 	for b.Loop() {
 		r.producer.Add(ringBurst)
@@ -49,7 +49,7 @@ func BenchmarkCompletionRing(b *testing.B) {
 	}
 	reportEntries(b)
 	if sum != 0 {
-		b.Fatalf("cells %d came back: there are none but 0", sum)
+		b.Fatalf("addresses add up to %d: there are none but 0", sum)
 	}
 }
 
@@ -81,7 +81,7 @@ func BenchmarkTxRing(b *testing.B) {
 	for b.Loop() {
 		n := r.room(ringBurst)
 		for i := range n {
-			r.put(uint64(i)<<cellShift, 64)
+			r.put(uint64(i)*SmallCell, 64)
 		}
 		r.publish()
 		r.consumer.Store(r.producer.Load())

@@ -222,7 +222,7 @@ func BenchmarkRings(b *testing.B) {
 		p.Free(rx[:n])
 		p.tx.consumer.Store(p.tx.producer.Load())
 		for i := range n {
-			p.comp.addresses[(p.comp.next+uint32(i))%fakeRing] = tx[i].Cell << cellShift
+			p.comp.addresses[(p.comp.next+uint32(i))%fakeRing] = tx[i].Cell << p.cells.shift
 		}
 		p.comp.producer.Add(uint32(n))
 	}

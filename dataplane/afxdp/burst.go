@@ -21,9 +21,10 @@ func (p *Port) RxBurst(frames []dataplane.Frame) int {
 	}
 	n := 0
 	bytes := uint64(0)
+	shift := p.cells.shift & 63
 	for i := range k {
 		d := p.rx.at(i)
-		cell := uint32(d.Addr >> cellShift)
+		cell := uint32(d.Addr >> shift)
 		begin, end, key, fault := p.link.Parse(p.umem[d.Addr : d.Addr+uint64(d.Len)])
 		if fault != header.OK {
 			p.counters.RxMalformed++
@@ -65,6 +66,9 @@ func (p *Port) drop(cell uint32) {
 // pollEmpty is what an RxBurst does that finds nothing: it completes the fill ring and, if the driver is busy-polled, makes it
 // look. It returns how many packets are ready then.
 func (p *Port) pollEmpty(limit int) int {
+	if p.hasNews() {
+		p.heed()
+	}
 	p.refill()
 	if p.busyPoll {
 		p.kickReceive()
@@ -84,8 +88,9 @@ func (p *Port) refill() {
 	if n <= 0 {
 		return
 	}
+	shift := p.cells.shift & 63
 	for range n {
-		p.fill.put(p.cells.pop(inKernel))
+		p.fill.put(uint64(p.cells.pop(inKernel)) << shift)
 	}
 	p.cells.filled += n
 	p.cells.incoming += n
@@ -114,12 +119,14 @@ func (p *Port) Alloc(frames []dataplane.Frame) int {
 		n = p.cells.spare()
 	}
 	if n < len(frames) {
+		p.waited()
 		p.counters.AllocFailed += uint64(len(frames) - n)
 		frames = frames[:n]
 	}
+	shift := p.cells.shift & 63
 	for i := range frames {
 		cell := p.cells.pop(empty)
-		at := int(cell)<<cellShift + payloadAt
+		at := int(cell)<<shift + payloadAt
 		frames[i] = dataplane.Frame{Data: p.umem[at : at : at+p.mtu], Peer: dataplane.NoPeer, Cell: uint64(cell)}
 	}
 	p.cells.outgoing += len(frames)
@@ -160,13 +167,13 @@ func (p *Port) TxBurst(frames []dataplane.Frame) int {
 func (p *Port) sendable(f *dataplane.Frame) bool {
 	return f.Cell < uint64(len(p.cells.state)) && p.cells.state[f.Cell] == empty &&
 		len(f.Data) > 0 && len(f.Data) <= p.mtu && int(f.Peer) < len(p.templates) &&
-		&f.Data[0] == &p.umem[f.Cell<<cellShift+payloadAt]
+		&f.Data[0] == &p.umem[f.Cell<<(p.cells.shift&63)+payloadAt]
 }
 
 // put enters f into the TX ring. A packet shorter than Ethernet's least is filled up with zeros: not every driver does so in
 // zero-copy mode, and what lay in the cell before is nobody's business.
 func (p *Port) put(f *dataplane.Frame) {
-	payload := f.Cell<<cellShift + payloadAt
+	payload := f.Cell<<(p.cells.shift&63) + payloadAt
 	start := payload - uint64(p.headerLen)
 	p.templates[f.Peer].Put(p.umem[start:payload], len(f.Data))
 	length := p.headerLen + len(f.Data)
@@ -195,13 +202,17 @@ func (p *Port) Flush() {
 // kickSend is sendto(2) without a buffer: AF_XDP's call to send what is in the TX ring. It does not block, hence RawSyscall.
 //
 // EBUSY says that a packet was dropped behind the kernel's back (a full receiver), and that the rest waits. EAGAIN,
-// ENOBUFS: later. ENETDOWN, ENXIO: the interface is down or gone, and the packets stay in the ring.
+// ENOBUFS: later. ENETDOWN, ENXIO: the interface is down or gone, and the packets stay in the ring; no call is made until there is news of it.
 func (p *Port) kickSend() {
+	if p.refused() {
+		return
+	}
 	p.counters.TxSyscalls++
 	_, _, p.lastKick = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	if p.lastKick == unix.EBUSY {
 		p.counters.TxErrors++
 	}
+	p.waited()
 }
 
 // reap takes back the cells of packets that were sent.
@@ -210,8 +221,10 @@ func (p *Port) reap() {
 	if n == 0 {
 		return
 	}
+	p.stall.waits, p.stall.since = 0, 0
+	shift := p.cells.shift & 63
 	for i := range n {
-		p.cells.push(p.comp.at(i))
+		p.cells.push(uint32(p.comp.at(i) >> shift))
 	}
 	p.comp.release(n)
 	p.cells.outgoing -= n

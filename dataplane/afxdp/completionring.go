@@ -10,10 +10,8 @@ type completionRing struct {
 // ready is how many cells have come back.
 func (r *completionRing) ready() int { return int(r.producer.Load() - r.next) }
 
-// at is the i-th cell that has come back. The kernel returns the address that was sent; the cell is the one around it.
-func (r *completionRing) at(i int) uint32 {
-	return uint32(r.addresses[(r.next+uint32(i))&r.mask] >> cellShift)
-}
+// at is the address of the i-th packet that was sent; its cell is the one around it.
+func (r *completionRing) at(i int) uint64 { return r.addresses[(r.next+uint32(i))&r.mask] }
 
 // release gives n places back to the kernel. Their entries must have been read.
 func (r *completionRing) release(n int) {

@@ -23,7 +23,7 @@ const (
 	LinkUDP4     = "udp4"
 )
 
-// Sizes that Open takes where Config has zero. All are powers of two. 4,096 cells are 8 MiB, the usual limit on locked memory.
+// Sizes that Open takes where Config has zero. All are powers of two. 4,096 small cells are 8 MiB, the usual limit on locked memory.
 const (
 	DefaultCells          = 4096
 	DefaultFillRing       = 2048
@@ -31,8 +31,10 @@ const (
 	DefaultRxRing         = 2048
 	DefaultTxRing         = 1024
 
-	// CellSize is the size of a UMEM cell, in bytes.
-	CellSize = 1 << cellShift
+	// SmallCell and LargeCell are the sizes that a UMEM cell may have, in bytes; the kernel calls it a chunk. A packet lies in one cell, so that a
+	// small one takes what an MTU of 1,500 lets in, and a large one what fits a page.
+	SmallCell = 2048
+	LargeCell = 4096
 
 	// MaxRing is the largest ring, in descriptors, and MaxCells the largest UMEM, in cells.
 	MaxRing  = 1 << 15
@@ -40,8 +42,6 @@ const (
 
 	minRing  = 32 // the kernel's smallest budget for one kick (TX_BATCH_SIZE)
 	minCells = 64
-
-	cellShift = 11
 )
 
 // Each of these has length 0 only if its constant is a power of two.
@@ -56,6 +56,9 @@ var (
 // DefaultBusyRetry is how long Open goes on trying to bind a queue that is busy. The kernel frees a queue some 20 ms after
 // its last socket was closed; on a machine with more threads than cores more than three seconds were seen.
 const DefaultBusyRetry = 10 * time.Second
+
+// DefaultLinkWait is how long Open waits for a link that opening reset. Drivers of 10 Gbit/s and more need one to four seconds.
+const DefaultLinkWait = 10 * time.Second
 
 // PeerAddr is where a peer is. Its place in Config.Peers is its dataplane.Peer.
 //
@@ -92,17 +95,29 @@ type Config struct {
 
 	Peers []PeerAddr
 
+	// Cores are those that the port's loop is pinned to: the UMEM is put on the NUMA node of the first. With none it is put on the NIC's.
+	Cores []int
+
 	// Listen are multicast addresses, packets to which the NIC is asked to let in besides those to its own. A peer with such an address is for sending only.
 	Listen []net.HardwareAddr
 
-	Cells          int // number of UMEM cells; power of two
-	FillRing       int // ring sizes in descriptors; powers of two
+	// Tell gets a line for people when the interface is set down, loses its carrier, goes away, comes back, or gets an MTU that is too small,
+	// and when busy-polling stalls. It is called on another goroutine than the loop's and may take its time. nil: nobody is told; Health, Trouble and Info know in any case.
+	Tell func(line string) `json:"-"`
+
+	memory []byte // a UMEM that is there already; nil: Open makes one
+
+	Cells          int    // number of UMEM cells; power of two
+	CellSize       int    // SmallCell (if 0) or LargeCell
+	Hugepages      string // HugepagesAuto if empty
+	FillRing       int    // ring sizes in descriptors; powers of two
 	CompletionRing int
 	RxRing         int
 	TxRing         int
 
 	BusyPoll  BusyPoll
 	BusyRetry time.Duration // DefaultBusyRetry if 0; negative: try once
+	LinkWait  time.Duration // for how long Open waits for a link that opening reset: DefaultLinkWait if 0; negative: not at all
 }
 
 // withDefaults fills in what is zero and checks what can be checked without looking at the machine.
@@ -113,6 +128,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	set(&c.Cells, DefaultCells)
+	set(&c.CellSize, SmallCell)
 	set(&c.FillRing, DefaultFillRing)
 	set(&c.CompletionRing, DefaultCompletionRing)
 	set(&c.RxRing, DefaultRxRing)
@@ -124,6 +140,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Mode == "" {
 		c.Mode = ModeAuto
 	}
+	if c.Hugepages == "" {
+		c.Hugepages = HugepagesAuto
+	}
 	if c.Link == "" {
 		c.Link = LinkEthernet
 	}
@@ -132,6 +151,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.BusyRetry == 0 {
 		c.BusyRetry = DefaultBusyRetry
+	}
+	if c.LinkWait == 0 {
+		c.LinkWait = DefaultLinkWait
 	}
 	return c, c.check()
 }
@@ -146,6 +168,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("mode %q does not exist: %s, %s or %s", c.Mode, ModeAuto, ModeZeroCopy, ModeCopy)
 	case c.Link != LinkEthernet && c.Link != LinkUDP4:
 		return fmt.Errorf("link %q does not exist: %s or %s", c.Link, LinkEthernet, LinkUDP4)
+	case c.Hugepages != HugepagesAuto && c.Hugepages != HugepagesOn && c.Hugepages != HugepagesOff:
+		return fmt.Errorf("hugepages %q do not exist: %s, %s or %s", c.Hugepages, HugepagesAuto, HugepagesOn, HugepagesOff)
+	case c.CellSize != SmallCell && c.CellSize != LargeCell:
+		return fmt.Errorf("cells of %d bytes: want %d or %d", c.CellSize, SmallCell, LargeCell)
 	case len(c.Peers) > int(dataplane.NoPeer):
 		return fmt.Errorf("%d peers: at most %d", len(c.Peers), dataplane.NoPeer)
 	case c.BusyPoll.Micros < 0 || c.BusyPoll.Budget < 0 || c.BusyPoll.Budget > 0xFFFF:

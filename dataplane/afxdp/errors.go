@@ -32,7 +32,12 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("afxdp: %s queue %d: %v", e.Interface, e.Queue, e.Kind)
+	return fmt.Sprintf("afxdp: %s queue %d: %s", e.Interface, e.Queue, e.reason())
+}
+
+// reason is the text without the place.
+func (e *Error) reason() string {
+	s := e.Kind.Error()
 	if e.Cause != nil {
 		s += fmt.Sprintf(" (%v)", e.Cause)
 	}

@@ -31,6 +31,8 @@ func TestOpenErrors(t *testing.T) {
 		{"negative queue", ErrConfig, "negative", func(c *Config) { c.Queue = -1 }},
 		{"zero-copy on veth", ErrNoZeroCopy, `"auto"`, func(c *Config) { c.Mode = ModeZeroCopy }},
 		{"unknown mode", ErrConfig, "fast", func(c *Config) { c.Mode = "fast" }},
+		{"cells of 1024", ErrConfig, "cells of 1024", func(c *Config) { c.CellSize = 1024 }},
+		{"hugepages", ErrConfig, `"maybe"`, func(c *Config) { c.Hugepages = "maybe" }},
 		{"unknown link", ErrConfig, "token-ring", func(c *Config) { c.Link = "token-ring" }},
 		{"ring of 1000", ErrConfig, "TX ring of 1000", func(c *Config) { c.TxRing = 1000 }},
 		{"cells of 32", ErrConfig, "cells of 32", func(c *Config) { c.Cells = 32 }},
@@ -61,9 +63,7 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: the program is still attached", c.name)
 		}
 	}
-	if after := leftovers(t); after != before {
-		t.Errorf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 
 	must(t, netlink.LinkSetDown(byName(t, nameA)))
 	if _, err := Open(good); kind(t, err) != ErrInterfaceDown {
@@ -86,9 +86,7 @@ func TestQueueTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(err)
-	if after := leftovers(t); after != before {
-		t.Fatalf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 	b := openPort(t, cb)
 	expectEcho(t, b) // the holder was not disturbed
 
@@ -156,28 +154,6 @@ func TestKernelWithoutAFXDP(t *testing.T) {
 	}
 }
 
-// A zero-copy socket behind a generic program would receive nothing, although the kernel may bind it.
-func TestGenericNeverZeroCopy(t *testing.T) {
-	for _, c := range []struct {
-		mode   string
-		native bool
-		flags  uint16
-		fails  bool
-	}{
-		{ModeAuto, true, 0, false},
-		{ModeAuto, false, unix.XDP_COPY, false},
-		{ModeCopy, true, unix.XDP_COPY, false},
-		{ModeCopy, false, unix.XDP_COPY, false},
-		{ModeZeroCopy, true, unix.XDP_ZEROCOPY, false},
-		{ModeZeroCopy, false, 0, true},
-	} {
-		flags, err := bindFlags(&Config{Mode: c.mode}, &steering{native: c.native, why: "a reason"})
-		if flags != c.flags || (err != nil) != c.fails || err != nil && err.Kind != ErrNoZeroCopy {
-			t.Errorf("%s, native %v: flags %#x, %v", c.mode, c.native, flags, err)
-		}
-	}
-}
-
 // asavie/xdp gives errors as text; every one that we act on must be read back.
 func TestErrnoOf(t *testing.T) {
 	for _, e := range knownErrnos {
@@ -193,18 +169,24 @@ func TestErrnoOf(t *testing.T) {
 // leftover is what a port that was closed, or never opened, must not leave.
 type leftover struct {
 	descriptors, mappings int
+	huge                  int    // mappings of hugepages
 	locked, pinned        string // of /proc/self/status
 }
 
 func leftovers(t testing.TB) leftover {
 	t.Helper()
 	var l leftover
-	fds, err := os.ReadDir("/proc/self/fd")
-	must(t, err)
-	l.descriptors = len(fds)
+	for i := range 10 { // the watch of another port may be asking the kernel something, which is over soon
+		fds, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		if i == 0 || len(fds) < l.descriptors {
+			l.descriptors = len(fds)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 	maps, err := socketMappings()
 	must(t, err)
-	l.mappings = len(maps)
+	l.mappings, l.huge = len(maps), hugeMappings(t)
 	status, err := os.ReadFile("/proc/self/status")
 	must(t, err)
 	for line := range strings.Lines(string(status)) {
@@ -217,10 +199,28 @@ func leftovers(t testing.TB) leftover {
 	return l
 }
 
+// expectNothingLeft fails if more is there than before.
+func expectNothingLeft(t testing.TB, before leftover) {
+	t.Helper()
+	if after := leftovers(t); after != before {
+		t.Errorf("left behind: %+v, before %+v", after, before)
+	}
+}
+
 // One queue opened and closed a hundred times is free each time, and nothing is left.
 func TestOpenCloseHundredTimes(t *testing.T) {
+	for _, pages := range []string{HugepagesOff, HugepagesOn} {
+		t.Run(pages, func(t *testing.T) { openHundredTimes(t, pages) })
+	}
+}
+
+func openHundredTimes(t *testing.T, pages string) {
 	newNet(t, 1)
+	if pages == HugepagesOn {
+		reserveHugepages(t)
+	}
 	ca, cb := ends(LinkEthernet)
+	ca.Hugepages, cb.Hugepages = pages, HugepagesOff
 	b := openPort(t, cb)
 	var before leftover
 	var address uint64
@@ -235,14 +235,14 @@ func TestOpenCloseHundredTimes(t *testing.T) {
 		must(t, a.Close())
 		if i == 0 {
 			before = leftovers(t) // what the runtime and the first use open for good is open now
-			address = addressSpace(t)
+		}
+		if i == 10 {
+			address = addressSpace(t) // the C library keeps memory for the threads that end, up to a bound
 		}
 	}
-	if after := leftovers(t); after != before {
-		t.Errorf("left behind: %+v, before %+v", after, before)
-	}
-	// A UMEM that stayed would be 8 MiB a time.
-	if now := addressSpace(t); now > address+100<<20 {
+	expectNothingLeft(t, before)
+	// A UMEM that stayed would be 8 MiB a time; a thread that the runtime starts meanwhile is 72 MiB.
+	if now := addressSpace(t); now > address+400<<20 {
 		t.Errorf("address space grew from %d to %d bytes", address, now)
 	}
 	if attached(t, nameA) != 0 {

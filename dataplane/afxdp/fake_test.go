@@ -22,7 +22,7 @@ const fakeRing = 64
 func newFake(t testing.TB) (*Port, *kernel) {
 	t.Helper()
 	const n = 2 * fakeRing
-	p := &Port{cells: newCells(n, fakeRing), mtu: 1500}
+	p := &Port{cells: newCells(n, SmallCell, fakeRing), mtu: 1500}
 	p.link = header.Link{EtherType: header.TypeOwn, MAC: macA}
 	p.headerLen = p.link.Len()
 	tmpl, err := p.link.Template(header.Addr{MAC: macB})
@@ -34,7 +34,7 @@ func newFake(t testing.TB) (*Port, *kernel) {
 		return ringMemory{producer: new(atomic.Uint32), consumer: new(atomic.Uint32), flags: new(atomic.Uint32),
 			addresses: make([]uint64, fakeRing), descriptors: make([]descriptor, fakeRing)}
 	}
-	p.socket = socket{fd: -1, umem: make([]byte, n*CellSize), // a kick answers EBADF and is counted
+	p.socket = socket{bound: bound{fd: -1, umem: make([]byte, n*SmallCell)}, // a kick answers EBADF and is counted
 		fill: fillRing{ringMemory: memory(), mask: fakeRing - 1}, comp: completionRing{ringMemory: memory(), mask: fakeRing - 1},
 		rx: rxRing{ringMemory: memory(), mask: fakeRing - 1}, tx: txRing{ringMemory: memory(), mask: fakeRing - 1}}
 	p.refill()

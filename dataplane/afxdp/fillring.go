@@ -9,9 +9,9 @@ type fillRing struct {
 	mask uint32
 }
 
-// put adds a cell. There is always room: no more cells are in the kernel than the ring has places (newCells).
-func (r *fillRing) put(cell uint32) {
-	r.addresses[r.next&r.mask] = uint64(cell) << cellShift
+// put adds the cell at an address. There is always room: no more cells are in the kernel than the ring has places (newCells).
+func (r *fillRing) put(addr uint64) {
+	r.addresses[r.next&r.mask] = addr
 	r.next++
 }
 

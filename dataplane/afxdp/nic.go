@@ -18,8 +18,9 @@ type nic struct {
 	index     int
 	mtu       int
 	mac       net.HardwareAddr
-	queues    int // queues that have both a receive and a transmit side
-	maxQueues int // most receive queues that the interface may ever have
+	queues    int  // queues that have both a receive and a transmit side
+	maxQueues int  // most receive queues that the interface may ever have
+	carrier   bool // whoever is at the other end hears
 }
 
 // lookNIC finds the interface and checks that it is up and has the queue.
@@ -39,7 +40,7 @@ func lookNIC(name string, queue int) (*nic, *Error) {
 	if a.Flags&net.FlagUp == 0 {
 		return nil, fault(ErrInterfaceDown, nil, "run `ip link set dev %s up`", name)
 	}
-	n := &nic{name: name, index: a.Index, mtu: a.MTU, mac: a.HardwareAddr, maxQueues: max(a.NumRxQueues, 1)}
+	n := &nic{name: name, index: a.Index, mtu: a.MTU, mac: a.HardwareAddr, maxQueues: max(a.NumRxQueues, 1), carrier: hasCarrier(link)}
 	n.queues = usableQueues(name, min(a.NumRxQueues, a.NumTxQueues))
 	n.maxQueues = max(n.maxQueues, n.queues)
 	if queue >= n.queues {
@@ -47,6 +48,9 @@ func lookNIC(name string, queue int) (*nic, *Error) {
 	}
 	return n, nil
 }
+
+// hasCarrier is what the driver says. IFF_RUNNING says the same later, when the kernel has thought about it.
+func hasCarrier(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 }
 
 // usableQueues asks the driver for its channels. A driver that does not tell has what the kernel allocated for it.
 func usableQueues(name string, allocated int) int {

@@ -14,10 +14,12 @@ import (
 
 // Where packets lie in their cells.
 const (
-	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell
-	maxPacket  = CellSize - rxHeadroom    // and no longer ones
+	rxHeadroom = unix.XDP_PACKET_HEADROOM // the kernel writes a packet this far into its cell, and none that is longer than the rest of it
 	payloadAt  = 320                      // where the payload of a packet to send begins: a cache line, behind all headers
 )
+
+// Room is how long the payload of a frame may be at most in cells of a size, whatever the interface's MTU and headers.
+func Room(cellSize int) int { return cellSize - payloadAt }
 
 // Port is one queue of one interface. It implements dataplane.Port.
 type Port struct {
@@ -32,6 +34,7 @@ type Port struct {
 	txPending bool // something is in the TX ring, or is to be shown to the kernel
 	busyPoll  bool // an empty RxBurst asks the kernel to look
 	lastKick  unix.Errno
+	stall     stall
 	counters  dataplane.Counters
 
 	steering *steering
@@ -39,10 +42,14 @@ type Port struct {
 	info     dataplane.Info
 	driver   driverCounters
 	closed   bool
+
+	mail  mailbox // from the watch
+	watch *watch
+	nic   nic // as it was when the port was opened
 }
 
-// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already.
-type driverCounters struct{ invalidTx uint64 }
+// driverCounters are what the kernel has counted and RefreshDriverCounters has taken over already: of the socket, and of those before it.
+type driverCounters struct{ invalidTx, rxDropped, unsteered uint64 }
 
 var _ dataplane.Port = (*Port)(nil)
 
@@ -50,6 +57,9 @@ var _ dataplane.Port = (*Port)(nil)
 // leaves nothing behind.
 func Open(config Config) (*Port, error) {
 	p, err := open(config)
+	if err == nil {
+		err = p.attend(config)
+	}
 	if err != nil {
 		err.Interface, err.Queue = config.Interface, config.Queue
 		if err.Interface == "" {
@@ -73,44 +83,36 @@ func open(config Config) (*Port, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Port{cells: newCells(c.Cells, c.FillRing), listener: -1}
+	p := &Port{listener: -1, nic: *n}
+	if c.memory == nil { // else the cells are another port's, and none may go into the fill ring here
+		p.cells = newCells(c.Cells, c.CellSize, c.FillRing)
+	}
 	if err := p.address(n, &c); err != nil {
 		return nil, err
 	}
 	if p.steering, err = openSteering(n); err != nil {
 		return nil, err
 	}
-	flags, err := bindFlags(&c, p.steering)
+	m := lookMakings(n, c.CellSize)
+	flags, note, err := bindFlags(&c, p.steering, m)
 	if err != nil {
 		p.steering.closeDescriptors()
 		return nil, err
 	}
-	s, err := openSocket(n, &c, flags, &offsets)
+	s, err := openSocket(n, &c, flags, m, &offsets)
 	if err != nil {
 		p.steering.closeDescriptors()
 		return nil, err
+	}
+	if flags == 0 && !s.zeroCopy {
+		note = m.fellBack()
 	}
 	p.socket = *s
-	if err := p.start(n, &c); err != nil {
+	if err := p.start(n, &c, m, note); err != nil {
 		_ = p.Close() // the first error is the one to tell
 		return nil, err
 	}
 	return p, nil
-}
-
-// bindFlags turns the mode into flags of bind(2). Without flags the kernel takes zero-copy if the driver has it. A generic
-// program sees packets after the driver copied them, so that a zero-copy socket behind it would see none: then copy is the
-// only way.
-func bindFlags(c *Config, s *steering) (uint16, *Error) {
-	switch {
-	case c.Mode == ModeZeroCopy && !s.native:
-		return 0, fault(ErrNoZeroCopy, errors.New(s.why), "zero-copy needs native XDP: take mode %q or %q", ModeAuto, ModeCopy)
-	case c.Mode == ModeZeroCopy:
-		return unix.XDP_ZEROCOPY, nil
-	case c.Mode == ModeCopy || !s.native:
-		return unix.XDP_COPY, nil
-	}
-	return 0, nil
 }
 
 // address builds the link, the templates and the table of peers.
@@ -138,7 +140,7 @@ func (p *Port) address(n *nic, c *Config) *Error {
 		return fault(ErrConfig, wrong, "")
 	}
 	p.headerLen = p.link.Len()
-	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), maxPacket-p.headerLen, CellSize-payloadAt)
+	p.mtu = min(n.mtu-(p.headerLen-p.link.LinkLen()), c.CellSize-rxHeadroom-p.headerLen, Room(c.CellSize))
 	if p.mtu <= 0 {
 		return fault(ErrConfig, fmt.Errorf("the interface's MTU is %d", n.mtu), "run `ip link set dev %s mtu 1500`", n.name)
 	}
@@ -176,15 +178,19 @@ func (p *Port) addPeer(n *nic, peer dataplane.Peer, a *PeerAddr) *Error {
 }
 
 // start gives the kernel cells to receive into, lets packets in, and finds out what the port has become.
-func (p *Port) start(n *nic, c *Config) *Error {
+func (p *Port) start(n *nic, c *Config, m *makings, note string) *Error {
 	var notes []string
+	if note != "" {
+		notes = append(notes, note)
+	}
 	var refused *Error
 	if p.listener, refused = listen(n, c.Listen); refused != nil {
 		return refused
 	}
-	if err := p.setBusyPoll(&c.BusyPoll); err != nil {
-		notes = append(notes, err.Error())
+	if note := p.setBusyPoll(m, &c.BusyPoll); note != "" {
+		notes = append(notes, note)
 	}
+	p.watchStalls(n, c)
 	p.refill()
 	if err := p.steering.enter(c.Queue, p.fd, &p.link); err != nil {
 		return fault(ErrProgram, err, "")
@@ -196,6 +202,8 @@ func (p *Port) start(n *nic, c *Config) *Error {
 	}
 	mode := "generic"
 	switch {
+	case c.Mode == ModeZeroCopy && !(native && p.zeroCopy):
+		return fault(ErrNoZeroCopy, nil, "the kernel says zero-copy %t, program in the driver %t: another process changed it meanwhile, start again", p.zeroCopy, native)
 	case native && p.zeroCopy:
 		mode = ModeZeroCopy
 	case native:
@@ -204,29 +212,19 @@ func (p *Port) start(n *nic, c *Config) *Error {
 		notes = append(notes, p.steering.why)
 	}
 	p.info = dataplane.Info{
-		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue, Note: strings.Join(notes, "; "),
+		Transport: "afxdp", Mode: mode, Link: p.link.Kind.String(), Interface: n.name, Queue: c.Queue,
+		Cell: c.CellSize, Pages: "ordinary", Node: nodeText(p.node), BusyPoll: "off",
 	}
-	return nil
-}
-
-// setBusyPoll asks for what b wants. A kernel that refuses leaves a port that works without.
-func (p *Port) setBusyPoll(b *BusyPoll) error {
-	if *b == (BusyPoll{}) {
-		return nil
+	if p.huge {
+		p.info.Pages = "huge"
 	}
-	prefer := 0
-	if b.Prefer {
-		prefer = 1
+	if p.busyPoll {
+		p.info.BusyPoll = "prefer"
 	}
-	err := errors.Join(
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_PREFER_BUSY_POLL, prefer),
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, b.Micros),
-		unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL_BUDGET, b.Budget),
-	)
-	if err != nil {
-		return fmt.Errorf("no busy-polling: %s", strings.ReplaceAll(err.Error(), "\n", ", "))
+	if p.wanted != anyNode && p.node != p.wanted {
+		notes = append(notes, fmt.Sprintf("the UMEM is not all on NUMA node %d: memory is short there", p.wanted))
 	}
-	p.busyPoll = b.Prefer
+	p.info.Note = strings.Join(notes, "; ")
 	return nil
 }
 
@@ -243,21 +241,28 @@ func (p *Port) Counters() *dataplane.Counters { return &p.counters }
 func (p *Port) FD() int { return p.fd }
 
 // RefreshDriverCounters reads from the kernel what it counts for us: RxDropped, Unsteered, and descriptors it refused,
-// which are added to TxErrors. It makes system calls and is not for the hot path: once a second is plenty. Only the owning
-// loop may call it.
+// which are added to TxErrors, and looks for packets that are never completed. It makes system calls and is not for the hot path: once a second is
+// plenty. Only the owning loop may call it.
 func (p *Port) RefreshDriverCounters() error {
+	if p.steering == nil {
+		return nil // the interface is gone, and what was counted there stays
+	}
 	s, err := getOption[unix.XDPStatistics](p.fd, unix.XDP_STATISTICS)
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: read XDP_STATISTICS: %w", p.info.Interface, p.info.Queue, err)
 	}
-	p.counters.RxDropped = s.Rx_dropped + s.Rx_ring_full
+	if p.outstanding() > 0 {
+		p.stall.waits++ // with none that asks to be woken nothing else counts
+		p.lookForStall()
+	}
+	p.counters.RxDropped = p.driver.rxDropped + s.Rx_dropped + s.Rx_ring_full
 	p.counters.TxErrors += s.Tx_invalid_descs - p.driver.invalidTx
 	p.driver.invalidTx = s.Tx_invalid_descs
 	n, err := p.steering.countUnsteered()
 	if err != nil {
 		return fmt.Errorf("afxdp: %s queue %d: %w", p.info.Interface, p.info.Queue, err)
 	}
-	p.counters.Unsteered = n - p.steering.baseline
+	p.counters.Unsteered = p.driver.unsteered + n - p.steering.baseline
 	return nil
 }
 
@@ -267,8 +272,13 @@ func (p *Port) Close() error {
 		return nil
 	}
 	p.closed = true
+	if p.watch != nil {
+		p.watch.end()
+	}
 	err := p.socket.close()
-	p.steering.closeDescriptors()
+	if p.steering != nil {
+		p.steering.closeDescriptors()
+	}
 	if p.listener >= 0 {
 		err = errors.Join(err, unix.Close(p.listener))
 	}

@@ -9,17 +9,21 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	for _, link := range []string{LinkEthernet, LinkUDP4} {
-		t.Run(link, func(t *testing.T) {
+	for _, c := range []struct {
+		name, link string
+		cell       int
+	}{{"ethernet", LinkEthernet, SmallCell}, {"udp4", LinkUDP4, SmallCell}, {"large-cells", LinkEthernet, LargeCell}} {
+		t.Run(c.name, func(t *testing.T) {
 			needAFXDP(t)
-			porttest.Run(t, func(t *testing.T) *porttest.Pair { return conformancePair(t, link) })
+			porttest.Run(t, func(t *testing.T) *porttest.Pair { return conformancePair(t, c.link, c.cell) })
 		})
 	}
 }
 
-func conformancePair(t *testing.T, link string) *porttest.Pair {
+func conformancePair(t *testing.T, link string, cell int) *porttest.Pair {
 	newNet(t, 1)
 	ca, cb := ends(link)
+	ca.CellSize, cb.CellSize = cell, cell
 	open := func(c Config) *Port {
 		p, err := Open(c)
 		if err != nil {

@@ -297,7 +297,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		p.Free(rx[:n])
 		p.tx.consumer.Store(p.tx.producer.Load())
 		for i := range k {
-			p.comp.addresses[(p.comp.next+uint32(i))%fakeRing] = tx[i].Cell << cellShift
+			p.comp.addresses[(p.comp.next+uint32(i))%fakeRing] = tx[i].Cell << p.cells.shift
 		}
 		p.comp.producer.Add(uint32(k))
 		p.Arm()
@@ -344,7 +344,7 @@ func FuzzRxBurst(f *testing.F) {
 	p, k := newFake(f)
 	raw := p.link
 	f.Fuzz(func(t *testing.T, bytes []byte, viaUDP bool) {
-		bytes = bytes[:min(len(bytes), maxPacket)]
+		bytes = bytes[:min(len(bytes), SmallCell-rxHeadroom)]
 		p.link = raw
 		if viaUDP {
 			p.link = header.Link{Kind: header.UDP4, MAC: macA, IP: ipA, Port: 7000}

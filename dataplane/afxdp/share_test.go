@@ -134,7 +134,7 @@ func openSender(t *testing.T, c Config, p *Port) func(t *testing.T) {
 		}
 		cell := p.cells.pop(sending)
 		p.cells.outgoing++
-		at := int(cell)<<cellShift + payloadAt
+		at := int(cell)<<p.cells.shift + payloadAt
 		other.templates[0].Put(p.umem[at:], 64)
 		p.tx.put(uint64(at), other.headerLen+64)
 		p.txPending = true

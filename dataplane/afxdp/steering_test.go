@@ -177,7 +177,7 @@ func TestNeighbours(t *testing.T) {
 	a.TxBurst(one[:])
 	a.Flush()
 	// To the gateway's MAC, with the peer's address: no port takes it, but the wire carries it.
-	packet := a.umem[one[0].Cell<<cellShift+payloadAt-uint64(a.headerLen):]
+	packet := a.umem[one[0].Cell<<a.cells.shift+payloadAt-uint64(a.headerLen):]
 	if got := header.Ethernet(packet).Dst(); got != macB {
 		t.Fatalf("to %v", got)
 	}
@@ -323,7 +323,7 @@ func TestBusyPoll(t *testing.T) {
 	ca, cb := ends(LinkEthernet)
 	ca.BusyPoll = BusyPoll{Prefer: true}
 	a, b := openPort(t, ca), openPort(t, cb)
-	if a.busyPoll == (a.Info().Note != "") {
+	if a.busyPoll == contains(a.Info().Note, "no busy-polling") {
 		t.Fatalf("busy-polling %v, but %+v", a.busyPoll, a.Info())
 	}
 	t.Logf("busy-polling %v %s", a.busyPoll, a.Info().Note)

@@ -25,6 +25,7 @@ const (
 var (
 	_ = [0]struct{}([descriptorSize - 16]struct{}{})
 	_ = [0]struct{}([unsafe.Sizeof(unix.XDPDesc{}) - 16]struct{}{})
+	_ = [0]struct{}([unsafe.Sizeof(unix.CPUSet{}) - maxNodes/8]struct{}{})
 )
 
 // ringMemory is one ring as the kernel shares it. Exactly one of addresses and descriptors is set.
@@ -81,6 +82,44 @@ func (r *ringMemory) unmap() {
 func unmapForeign(address uintptr, length int) error {
 	p := *(*unsafe.Pointer)(unsafe.Pointer(&address))
 	return syscall.Munmap(unsafe.Slice((*byte)(p), length))
+}
+
+// registerUMEM makes memory the UMEM of fd, in cells of that size.
+//
+// Sound because the kernel copies the struct, which lives until the call returns; memory is a mapping, not the Go heap's, which stays where it is; the
+// kernel keeps its pages from registration to the end of the socket, also once it is unmapped.
+func registerUMEM(fd int, memory []byte, cellSize int) error {
+	r := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))), Len: uint64(len(memory)), Size: uint32(cellSize)}
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_UMEM_REG, uintptr(unsafe.Pointer(&r)), unsafe.Sizeof(r), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// memoryPolicy reads the calling thread's (get_mempolicy(2)).
+//
+// Sound because the kernel writes one int and a set of at most maxNodes bits, which is what there is room for.
+func memoryPolicy() (mode int, mask unix.CPUSet, err error) {
+	var m int32
+	_, _, errno := unix.Syscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&mask)), maxNodes, 0, 0, 0)
+	if errno != 0 {
+		return 0, mask, errno
+	}
+	return int(m), mask, nil
+}
+
+// nodeOfByte asks for the NUMA node of the page with a byte of memory (get_mempolicy(2), MPOL_F_NODE | MPOL_F_ADDR).
+//
+// Sound because the kernel looks at the address, which is live, and writes one int.
+func nodeOfByte(memory []byte, at int) (int, error) {
+	var node int32
+	_, _, errno := unix.Syscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&node)), 0, 0, uintptr(unsafe.Pointer(&memory[at])),
+		unix.MPOL_F_NODE|unix.MPOL_F_ADDR, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(node), nil
 }
 
 // getOption reads a socket option of level SOL_XDP into value.

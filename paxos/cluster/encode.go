@@ -20,6 +20,7 @@ func (f *File) Encode() []byte {
 	line("vlan        = %d # 0: untagged", f.VLAN)
 	line("udp_port    = %d", f.UDPPort)
 	line("mtu         = %d # bytes of payload in a frame; 0: what the interface has", f.MTU)
+	f.encodeQueue(line)
 	line("multicast   = %t # what is for several nodes leaves once for each way to them", f.Multicast)
 	line("batch       = %s # instance, frame, off", quoted(f.Batch))
 	line("storage     = %s", quoted(f.Storage))

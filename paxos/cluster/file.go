@@ -130,6 +130,9 @@ type File struct {
 	VLAN        uint16 // 0: untagged
 	UDPPort     uint16
 	MTU         int // largest payload of a frame in bytes; 0: what the interface has
+	Chunk       int // TransportAFXDP: bytes of a cell of the UMEM, SmallChunk or LargeChunk
+	Hugepages   Hugepages
+	BusyPoll    BusyPoll
 	Batch       Batch
 	Multicast   bool // what is for several nodes leaves once for each way to them
 	Storage     Storage
@@ -172,6 +175,9 @@ func defaults() *File {
 		Mode:        ModeAuto,
 		EtherType:   0x88B5,
 		UDPPort:     7471,
+		Chunk:       SmallChunk,
+		Hugepages:   HugepagesAuto,
+		BusyPoll:    BusyPollOff,
 		Batch:       BatchInstance,
 		Storage:     StorageMemory,
 		Idle:        IdleAuto,

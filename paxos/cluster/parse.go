@@ -90,6 +90,7 @@ func (f *File) readTop(t *table) {
 	number(t, "vlan", spanVLAN, &f.VLAN)
 	number(t, "udp_port", spanPort, &f.UDPPort)
 	number(t, "mtu", spanMTU, &f.MTU)
+	f.readQueue(t)
 	truth(t, "multicast", &f.Multicast)
 	word(t, "batch", &f.Batch)
 	word(t, "storage", &f.Storage)

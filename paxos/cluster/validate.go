@@ -80,7 +80,7 @@ var (
 // Validate checks the whole file and returns the first fault. What Load and Parse return has passed it; call it again after
 // changing a field.
 func (f *File) Validate() error {
-	for _, rule := range []func() error{f.checkWords, f.checkNumbers, f.checkTiming, f.checkNodes, f.checkCounts, f.checkEndpoints} {
+	for _, rule := range []func() error{f.checkWords, f.checkNumbers, f.checkQueue, f.checkTiming, f.checkNodes, f.checkCounts, f.checkEndpoints} {
 		if err := rule(); err != nil {
 			return err
 		}

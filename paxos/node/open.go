@@ -138,7 +138,13 @@ func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoi
 	}
 	c := afxdp.Config{
 		Interface: local.Interface, Queue: local.Queue, Mode: string(f.Mode), Link: string(f.LinkLayer()), EtherType: f.EtherType, VLAN: f.VLAN,
-		UDPPort: local.Port, LocalIP: local.IP,
+		UDPPort: local.Port, LocalIP: local.IP, Cores: coresOf(s, local),
+		CellSize: f.Chunk, Hugepages: string(f.Hugepages), BusyPoll: afxdp.BusyPoll{Prefer: f.BusyPoll == cluster.BusyPollPrefer},
+		Tell: func(line string) { s.warn("%s", line) },
+	}
+	if room := afxdp.Room(f.Chunk); f.MTU > room {
+		return nil, fmt.Errorf("%s: mtu is %d, but a chunk of %d bytes has room for %d: lower it, or take the larger chunk (chunk = %d, --chunk %d)", f.Name,
+			f.MTU, f.Chunk, room, cluster.LargeChunk, cluster.LargeChunk)
 	}
 	if !local.MAC.IsZero() {
 		c.LocalMAC = slices.Clone(local.MAC[:])
@@ -163,6 +169,18 @@ func (w *wiring) openAFXDP(s *Spec, local cluster.Endpoint, far []cluster.Endpoi
 		}
 	}
 	return afxdp.Open(c)
+}
+
+// coresOf are the cores that the loop will be pinned to.
+func coresOf(s *Spec, local cluster.Endpoint) []int {
+	core := s.Core
+	if core == CoreOfFile {
+		core = local.Core
+	}
+	if core == cluster.NoCore {
+		return nil
+	}
+	return []int{core}
 }
 
 // listens tells whether an endpoint takes frames to the group's multicast address: those to whom much is said at once do, if they have their NIC to

@@ -74,6 +74,7 @@ var findings = []finding{
 		"echo madvise >"},
 	{"a kernel without them", remove("/sys/kernel/mm/transparent_hugepage/enabled"), "transparent hugepages", Yellow, "none", "CONFIG"},
 	{"hugepages wanted, and there", func(_ *machine, n *Need) { n.HugePages = true }, "hugepages", Green, "takes 4", ""},
+	{"hugepages wanted, for large cells", func(_ *machine, n *Need) { n.HugePages, n.Cell = true, 4096 }, "hugepages", Green, "takes 8", ""},
 	{"hugepages wanted, and taken", func(m *machine, n *Need) {
 		n.HugePages = true
 		write("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "3\n")(m, n)

@@ -12,8 +12,18 @@ import (
 	"wirepaxos/dataplane/afxdp"
 )
 
-// umemBytes is what one queue locks: its UMEM.
-const umemBytes = afxdp.DefaultCells * afxdp.CellSize
+// queueBytes is what one queue locks: its UMEM.
+func (n *Need) queueBytes() int { return afxdp.DefaultCells * n.cell() }
+
+// umem is what all queues lock together: the kernel counts for the user, not for the process.
+func (n *Need) umem() uint64 { return uint64(n.queueBytes() * max(len(n.NICs), 1)) }
+
+func (n *Need) cell() int {
+	if n.Cell == 0 {
+		return afxdp.SmallCell
+	}
+	return n.Cell
+}
 
 // memory looks at what can be locked, and in which pages it lies.
 func (e *exam) memory() {
@@ -36,17 +46,14 @@ func (e *exam) lockedMemory() {
 		e.green(what, "no limit: CAP_IPC_LOCK")
 	case !there:
 		e.yellow(what, "/proc/self/limits does not tell the limit", "mount /proc: mount -t proc proc /proc")
-	case limit < e.umem() && (e.need.AFXDP || e.need.Bare):
-		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM takes %d", limit>>10, e.umem()>>10), mend)
+	case limit < e.need.umem() && (e.need.AFXDP || e.need.Bare):
+		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM takes %d", limit>>10, e.need.umem()>>10), mend)
 	case e.need.LockMemory && limit != math.MaxUint64:
 		e.red(what, fmt.Sprintf("%d KiB may be locked, which is less than a process has", limit>>10), mend)
 	default:
 		e.green(what, "up to "+size(limit))
 	}
 }
-
-// umem is what all queues lock together: the kernel counts for the user, not for the process.
-func (e *exam) umem() uint64 { return umemBytes * uint64(max(len(e.need.NICs), 1)) }
 
 func size(bytes uint64) string {
 	if bytes == math.MaxUint64 {
@@ -100,15 +107,15 @@ func (e *exam) hugePages() {
 		}
 	}
 	text := orWord(strings.Join(sizes, "; "), "none")
-	const pageBytes = 2 << 20
-	wanted := int64(max(len(e.need.NICs), 1) * (umemBytes + pageBytes - 1) / pageBytes)
+	perQueue := (e.need.queueBytes() + afxdp.HugepageSize - 1) / afxdp.HugepageSize
+	wanted := int64(max(len(e.need.NICs), 1) * perQueue)
 	total, there := e.number(dir2M + "/nr_hugepages")
 	free, _ := e.number(dir2M + "/free_hugepages")
 	switch {
 	case !e.need.HugePages:
 		e.green(what, "reserved: "+text+"; not needed")
 	case !there:
-		e.red(what, "this kernel has none of 2 MiB", "boot a kernel with CONFIG_HUGETLBFS, or hugepages = false in the cluster file")
+		e.red(what, "this kernel has none of 2 MiB", "boot a kernel with CONFIG_HUGETLBFS, or hugepages = \"auto\" in the cluster file")
 	case free < wanted:
 		e.red(what, fmt.Sprintf("reserved: %s; the UMEM takes %d of 2 MiB", text, wanted), fmt.Sprintf("echo %d > %s/nr_hugepages", total+wanted-free, dir2M))
 	default:

@@ -21,7 +21,8 @@ type Need struct {
 	NICs  []NIC
 
 	LockMemory bool // memory is to be locked
-	HugePages  bool // the UMEM of each queue is to lie in reserved hugepages
+	HugePages  bool // the UMEM of each queue is to lie in reserved hugepages, and nowhere else
+	Cell       int  // bytes of the UMEM for a packet; 0: afxdp.SmallCell
 	DMALatency bool // /dev/cpu_dma_latency is to be held
 	FIFO       bool // loops are to run under SCHED_FIFO
 }

@@ -8,7 +8,6 @@ import (
 
 	"wirepaxos/dataplane/afxdp"
 	"wirepaxos/dataplane/header"
-	"wirepaxos/tools/nic"
 )
 
 // nativeMTU is the largest MTU that drivers take a native program of one buffer a packet for: a page without headroom and the kernel's own end.
@@ -37,7 +36,7 @@ func (e *exam) nic(n NIC) {
 	e.mode(n, s, d)
 	e.program(n, s)
 	e.steering(n, s, d)
-	e.mtu(n, s)
+	e.mtu(n, s, d)
 	e.offloads(n, d)
 	e.busyPolling(n, d)
 	e.address(n, s)
@@ -135,9 +134,13 @@ func (e *exam) mode(n NIC, s *afxdp.Sight, d *Driver) {
 	}
 }
 
-// takeOff takes a program away that outlived whoever attached it.
+// takeOff takes a program away that outlived whoever attached it. The command has to name the mode, or the kernel looks for one in the driver alone.
 func takeOff(s *afxdp.Sight) string {
-	return "end what attached it; if nothing runs that did: " + nic.TakeOff(s.Name, s.Program.Native)
+	mode := "xdpgeneric"
+	if s.Program.Native {
+		mode = "xdpdrv"
+	}
+	return fmt.Sprintf("end what attached it; if nothing runs that did: ip link set dev %s %s off, or wirepaxos nic attach %s --replace", s.Name, mode, s.Name)
 }
 
 func (e *exam) program(n NIC, s *afxdp.Sight) {
@@ -155,9 +158,11 @@ func (e *exam) program(n NIC, s *afxdp.Sight) {
 	}
 }
 
-func (e *exam) mtu(n NIC, s *afxdp.Sight) {
+func (e *exam) mtu(n NIC, s *afxdp.Sight, d *Driver) {
 	what := n.Interface + " MTU"
-	headers := 0
+	headers, room := 0, afxdp.LargestMTU(e.need.cell())
+	tooLong := fmt.Sprintf("%d: packets do not fit cells of %d bytes, so that no queue is zero-copy", s.MTU, e.need.cell())
+	mend := fmt.Sprintf("ip link set dev %s mtu %d, or chunk = %d in the cluster file", n.Interface, min(room, 1500), afxdp.LargeCell)
 	if n.UDP {
 		headers = header.IPv4Len + header.UDPLen
 	}
@@ -165,6 +170,10 @@ func (e *exam) mtu(n NIC, s *afxdp.Sight) {
 	case n.MTU+headers > s.MTU:
 		e.red(what, fmt.Sprintf("%d, and frames of %s have up to %d bytes of payload behind %d of headers", s.MTU, n.Name, n.MTU, headers),
 			fmt.Sprintf("ip link set dev %s mtu %d, or a smaller mtu = in the cluster file", n.Interface, n.MTU+headers))
+	case s.MTU > room && n.Mode == afxdp.ModeZeroCopy:
+		e.red(what, tooLong+", and mode is zerocopy", mend)
+	case s.MTU > room && s.MTU <= nativeMTU && n.Mode != afxdp.ModeCopy && d.XDP.ZeroCopy():
+		e.yellow(what, tooLong, mend)
 	case s.MTU > nativeMTU:
 		e.yellow(what, fmt.Sprintf("%d: most drivers take no native program beyond %d", s.MTU, nativeMTU), fmt.Sprintf("ip link set dev %s mtu 1500", n.Interface))
 	default:

@@ -134,6 +134,14 @@ var nicFindings = []finding{
 		m.sight.MTU, n.NICs[0].UDP = 1420, true
 	}, "eth1 MTU", Red, "1420", "mtu 1428"},
 	{"MTU too large", sight(func(s *afxdp.Sight) { s.MTU = 9000 }), "eth1 MTU", Yellow, "9000", "mtu 1500"},
+	{"MTU too large for the cells, zero-copy wanted", func(m *machine, n *Need) {
+		m.sight.MTU, n.NICs[0].Mode = 2000, "zerocopy"
+	}, "eth1 MTU", Red, "cells of 2048 bytes", "mtu 1500, or chunk = 4096"},
+	{"MTU too large for the cells", sight(func(s *afxdp.Sight) { s.MTU = 2000 }), "eth1 MTU", Yellow, "no queue is zero-copy", "chunk = 4096"},
+	{"MTU too large for the cells, copy mode", func(m *machine, n *Need) {
+		m.sight.MTU, m.driver.XDP, n.NICs[0].Mode = 2000, inDriver, "copy"
+	}, "eth1 MTU", Green, "2000", ""},
+	{"MTU for larger cells", func(m *machine, n *Need) { m.sight.MTU, n.Cell = 2000, 4096 }, "eth1 MTU", Green, "2000", ""},
 	{"LRO", driver(func(d *Driver) { d.Features["rx-lro"] = true }), "eth1 offloads", Yellow, "lro", "ethtool -K eth1 lro off"},
 	{"LRO and GRO in the NIC", driver(func(d *Driver) { d.Features["rx-lro"], d.Features["rx-gro-hw"] = true, true }), "eth1 offloads", Yellow, "rx-gro-hw",
 		"ethtool -K eth1 lro off rx-gro-hw off"},

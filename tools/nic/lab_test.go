@@ -235,7 +235,7 @@ func TestAttachRefusesStranger(t *testing.T) {
 	o, _ := newNet(t)
 	stop := attachStranger(t, nameA)
 	defer stop()
-	expect(t, Attach(o, nameA), nameA, `"somebody_else"`, "xdpdrv off")
+	expect(t, Attach(o, nameA), nameA, `"somebody_else"`, "--replace")
 	i := list(t, o, nameA)
 	if i.Program == nil || i.Program.Ours || i.Program.Name != "somebody_else" {
 		t.Fatalf("%+v", i.Program)
