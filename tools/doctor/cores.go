@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"wirepaxos/dataplane"
@@ -79,8 +78,8 @@ func (e *exam) unpinned(l Loop) {
 
 func (e *exam) isolation(what string, l Loop, isolated, nohz, rcu []int) {
 	what += " isolation"
-	core := strconv.Itoa(l.Core)
-	mend := fmt.Sprintf("boot with isolcpus=%s nohz_full=%s rcu_nocbs=%s", core, core, core)
+	all := dataplane.FormatCores(e.need.cores())
+	mend := fmt.Sprintf("boot with isolcpus=%s nohz_full=%s rcu_nocbs=%s", all, all, all)
 	var without []string
 	for _, k := range []struct {
 		key   string

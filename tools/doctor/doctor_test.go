@@ -94,7 +94,7 @@ var findings = []finding{
 
 	{"a core that may not be used", func(_ *machine, n *Need) { n.Loops[0].Core = 9 }, "core 9", Red, "0-7", "--core"},
 	{"two loops on one core", func(_ *machine, n *Need) { n.Loops[1].Core = 2 }, "core 2", Yellow, "node 1 and node 2", "a core of its own"},
-	{"not isolated", write("/sys/devices/system/cpu/isolated", "3\n"), "core 2 isolation", Yellow, "none", "isolcpus=2"},
+	{"not isolated", write("/sys/devices/system/cpu/isolated", "3\n"), "core 2 isolation", Yellow, "none", "isolcpus=2-3 "},
 	{"with a tick", func(m *machine, n *Need) {
 		write("/sys/devices/system/cpu/nohz_full", "3\n")(m, n)
 	}, "core 2 isolation", Yellow, "no nohz_full", "nohz_full=2"},
@@ -115,7 +115,7 @@ var findings = []finding{
 		write("/dev/cpu_dma_latency", "\x05\x00\x00\x00")(m, n)
 	}, "core 2 C-states", Green, "at 5 µs", ""},
 	{"a governor that saves power", write(cpu2+"/cpufreq/scaling_governor", "powersave\n"), "core 2 frequency", Yellow, "powersave", "echo performance >"},
-	{"an interrupt of a device", write("/proc/irq/24/effective_affinity_list", "2\n"), "core 2 interrupts", Yellow, "24", "echo 0-1,3-7 > /proc/irq/$i/"},
+	{"an interrupt of a device", write("/proc/irq/24/effective_affinity_list", "2\n"), "core 2 interrupts", Yellow, "24", "echo 0-1,4-7 > /proc/irq/$i/"},
 	{"no core for the rest", write("/sys/devices/system/cpu/online", "2-3\n"), "other cores", Yellow, "none", "leave one core"},
 	{"no core for the rest, and real-time loops", func(m *machine, n *Need) {
 		n.FIFO = true
@@ -187,6 +187,22 @@ func TestBareFindings(t *testing.T) {
 			}
 			c.check(t)
 		})
+	}
+}
+
+// Two queues of one interface have most lines in common, and each line is told once.
+func TestSharedNICIsToldOnce(t *testing.T) {
+	m, n := soundMachine(), cluster()
+	other := n.NICs[0]
+	other.Name, other.Queue = "node 2", 1
+	n.NICs = append(n.NICs, other)
+	m.sight.Queues = 2
+	told := map[string]int{}
+	for _, l := range Examine(n, m.source(t)).Lines {
+		told[l.What]++
+	}
+	if told["eth1 queue"] != 2 || told["eth1 link"] != 1 || told["eth1 mode"] != 1 || told["kernel"] != 1 {
+		t.Errorf("%v", told)
 	}
 }
 

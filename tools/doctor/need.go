@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,6 +56,17 @@ type NIC struct {
 	MTU       int              // payload of a frame that must fit, in bytes
 	VLAN      int              // tag on every packet; 0: none
 	MAC       net.HardwareAddr // that peers send to; nil where the cluster file does not say
+}
+
+// cores are those that loops name, ascending, each once.
+func (n *Need) cores() (cores []int) {
+	for _, l := range n.Loops {
+		if l.Core != NoCore {
+			cores = append(cores, l.Core)
+		}
+	}
+	slices.Sort(cores)
+	return slices.Compact(cores)
 }
 
 // spinning are the loops with a core that never sleep.
@@ -150,8 +162,11 @@ func Examine(need *Need, from *Source) *Page {
 	return &e.page
 }
 
+// add adds a line, unless it is there: two queues of one interface have much in common.
 func (e *exam) add(g Grade, what, text, mend string) {
-	e.page.Lines = append(e.page.Lines, Line{Grade: g, What: what, Text: text, Mend: mend})
+	if l := (Line{Grade: g, What: what, Text: text, Mend: mend}); !slices.Contains(e.page.Lines, l) {
+		e.page.Lines = append(e.page.Lines, l)
+	}
 }
 
 func (e *exam) green(what, text string)        { e.add(Green, what, text, "") }

@@ -100,12 +100,15 @@ func (e *exam) interrupts(what string, l Loop) {
 	if len(here) > 4 {
 		first, more = here[:4], ", …"
 	}
-	away := "OTHERS"
-	if left := slices.DeleteFunc(e.coreFile(cpuDir+"online"), func(c int) bool { return c == l.Core }); len(left) > 0 {
+	move, away := "", "CORE"
+	isLoops := func(core int) bool { return slices.Contains(e.need.cores(), core) }
+	if left := slices.DeleteFunc(e.coreFile(cpuDir+"online"), isLoops); len(left) > 0 {
 		away = dataplane.FormatCores(left)
+	} else {
+		move = "leave a core to everything else, and send them there: "
 	}
 	e.yellow(what, fmt.Sprintf("%d of devices may land there: %s%s", len(here), strings.Join(first, ", "), more),
-		fmt.Sprintf("for i in %s; do echo %s > /proc/irq/$i/smp_affinity_list; done", strings.Join(here, " "), away))
+		fmt.Sprintf("%sfor i in %s; do echo %s > /proc/irq/$i/smp_affinity_list; done", move, strings.Join(here, " "), away))
 }
 
 // requests looks at what processes are told to hold of the machine.
