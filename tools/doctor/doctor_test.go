@@ -125,6 +125,10 @@ var findings = []finding{
 		n.FIFO = true
 		write("/proc/sys/kernel/sched_rt_runtime_us", "-1\n")(m, n)
 	}, "real-time share", Red, "for ever", "sched_rt_runtime_us=950000"},
+	{"real-time with the whole period", func(m *machine, n *Need) {
+		n.FIFO = true
+		write("/proc/sys/kernel/sched_rt_period_us", "950000\n")(m, n)
+	}, "real-time share", Red, "for ever", "sched_rt_runtime_us=950000"},
 	{"a loop that spins anywhere", func(_ *machine, n *Need) { n.Loops[0].Core = NoCore }, "node 1", Yellow, "spins", "--core"},
 	{"a loop that sleeps anywhere", func(_ *machine, n *Need) { n.Loops[1].Core = NoCore }, "node 2", Green, "sleeps", ""},
 	{"a device that may not be held", func(m *machine, n *Need) { n.DMALatency, m.held = true, errRefused }, "cpu_dma_latency", Red, "refused", "chmod"},

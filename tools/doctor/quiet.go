@@ -124,8 +124,10 @@ func (e *exam) requests() {
 	if !e.need.FIFO {
 		return
 	}
-	const what, path = "real-time share", "/proc/sys/kernel/sched_rt_runtime_us"
-	if share, there := e.number(path); there && share < 0 {
+	const what, dir = "real-time share", "/proc/sys/kernel/"
+	share, there := e.number(dir + "sched_rt_runtime_us")
+	period, knowsPeriod := e.number(dir + "sched_rt_period_us")
+	if there && (share < 0 || knowsPeriod && share >= period) {
 		e.red(what, "loops under SCHED_FIFO would keep their cores for ever if they hung", "sysctl -w kernel.sched_rt_runtime_us=950000")
 		return
 	}

@@ -108,6 +108,9 @@ func (w *work) cannotRule(r *Rule, why error) error {
 	if r.UDPPort != 0 {
 		advice = "leave the interface one queue (`wirepaxos nic tune " + w.name() + " --queues 1`), or try --by rss"
 	}
+	if r.VLAN != 0 {
+		advice += ", or try it without --vlan: many NICs look behind the tag"
+	}
 	return fmt.Errorf("%s: %w by rules: %w: %s", w.name(), errCannotSteer, why, advice)
 }
 
