@@ -38,7 +38,7 @@ func (h *holdFlags) need() *doctor.Need {
 // needOf is what some endpoints of a cluster need.
 func needOf(f *cluster.File, ends []cluster.Endpoint, h *holdFlags) *doctor.Need {
 	need := h.need()
-	need.AFXDP, need.HugePages, need.Cell = f.Transport == cluster.TransportAFXDP, f.Hugepages == cluster.HugepagesOn, f.Chunk
+	need.AFXDP = f.Transport == cluster.TransportAFXDP
 	for i := range ends {
 		e := &ends[i]
 		name := nodesOf(e)
@@ -48,6 +48,7 @@ func needOf(f *cluster.File, ends []cluster.Endpoint, h *holdFlags) *doctor.Need
 		}
 		if need.AFXDP {
 			loop.Interface = e.Interface
+			need.HugePages, need.Cell = f.Hugepages == cluster.HugepagesOn, f.Chunk
 			need.NICs = append(need.NICs, nicOf(f, e, name))
 		}
 		need.Loops = append(need.Loops, loop)
