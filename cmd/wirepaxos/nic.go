@@ -79,11 +79,18 @@ func nicOutcome(err error) error {
 }
 
 func newNICAttach() *cobra.Command {
-	return nicCommand("attach", "Keep our XDP program on an interface",
+	var replace bool
+	c := nicCommand("attach", "Keep our XDP program on an interface",
 		`Without it the first role on an interface attaches the program, others share it, and it goes with the last one. Some NICs reset their link each time.
 attach pins program and maps in a bpffs of our own, mounted on /run/wirepaxos/bpf: they stay when no role runs, and roles that open a port use them. While no
-role has a queue, all packets go to the kernel. Another XDP program is named, and stays.`,
-		"  wirepaxos nic attach eth1", nic.Attach)
+role has a queue, all packets go to the kernel. Another XDP program is named, and stays; with --replace it is taken off, and is not put back later.`,
+		"  wirepaxos nic attach eth1\n  wirepaxos nic attach eth1 --replace --dry-run",
+		func(o nic.Options, name string) error {
+			o.Replace = replace
+			return nic.Attach(o, name)
+		})
+	c.Flags().BoolVar(&replace, "replace", false, "take off another XDP program that is attached")
+	return c
 }
 
 func newNICDetach() *cobra.Command {

@@ -137,9 +137,9 @@ func (w *watch) noteRefused(err *Error) {
 	w.mu.Lock()
 	e := &w.excuse
 	if text != e.text {
-		e.text, e.since, e.told = text, now, text == ""
+		e.text, e.since, e.told = text, now, false
 	}
-	ripe := !e.told && now-e.since >= excuseNs
+	ripe := text != "" && !e.told && now-e.since >= excuseNs
 	e.told = e.told || ripe
 	w.mu.Unlock()
 	if ripe {

@@ -74,10 +74,12 @@ func Pin(name, folder string) error {
 		return err
 	}
 	if err = removePins(folder); err == nil {
-		err = s.pin(n, folder)
+		if err = s.pin(n, folder); err != nil {
+			_ = removePins(folder) // the first error is the one to tell
+		}
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("afxdp: %s: %w", name, err), removePins(folder))
+		return fmt.Errorf("afxdp: %s: %w", name, err)
 	}
 	return nil
 }

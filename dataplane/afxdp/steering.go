@@ -137,7 +137,7 @@ func joinSteering(n *nic, id ebpf.ProgramID, native bool) (_ *steering, err erro
 	}
 	if info.Name != programName {
 		return nil, fault(ErrForeign, nil, "program %q (id %d) is not ours and stays: stop what attached it, "+
-			"run `ip link set dev %s xdp off` if nothing runs, or take another interface", info.Name, id, n.name)
+			"put ours in its place by `wirepaxos nic attach %s --replace`, or take another interface", info.Name, id, n.name)
 	}
 	s := &steering{native: native}
 	if !native {

@@ -26,7 +26,7 @@ type Spec struct {
 	Client  *ClientSpec                              // of the client nodes among Nodes
 	Deliver func(id paxos.NodeID, d *paxos.Delivery) // gets what the learners among Nodes deliver; may be nil
 	Notice  func(n Notice)                           // gets the events, on a goroutine of its own; may be nil
-	Warn    func(format string, args ...any)         // gets what people should know at start; may be nil
+	Warn    func(format string, args ...any)         // gets what people should know, at start and of interfaces later; may be nil
 	Observe func(s Stepped)                          // gets every step of every role, on the loop; nil costs nothing
 }
 

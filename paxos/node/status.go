@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wirepaxos/dataplane"
+	"wirepaxos/dataplane/afxdp"
 	"wirepaxos/paxos"
 	"wirepaxos/paxos/client"
 )
@@ -50,6 +51,7 @@ type GCStatus struct {
 type PortStatus struct {
 	dataplane.Info
 	dataplane.Counters
+	Health *afxdp.Health `json:"health,omitempty"` // of the interface; nil where a port has none
 }
 
 // AcceptorStatus is an acceptor's.
@@ -124,6 +126,12 @@ type ClientStatus struct {
 	Counters client.Counters `json:"counters"`
 }
 
+// watched is a port that knows how its interface is.
+type watched interface {
+	Health() afxdp.Health
+	Trouble() []string
+}
+
 // refresher is a port that reads the driver's own counts only when asked.
 type refresher interface{ RefreshDriverCounters() error }
 
@@ -173,7 +181,13 @@ func (p *Process) read(s *Status) {
 		if r, ok := l.port.(refresher); ok {
 			_ = r.RefreshDriverCounters() // what the driver does not tell stays as it was
 		}
-		s.Ports = append(s.Ports, PortStatus{Info: l.port.Info(), Counters: *l.port.Counters()})
+		port := PortStatus{Info: l.port.Info(), Counters: *l.port.Counters()}
+		if w, ok := l.port.(watched); ok {
+			h := w.Health()
+			port.Health = &h
+			s.Trouble = append(s.Trouble, w.Trouble()...)
+		}
+		s.Ports = append(s.Ports, port)
 	}
 	for _, seat := range p.node.seats {
 		switch r := seat.role.(type) {

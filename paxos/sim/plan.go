@@ -49,6 +49,7 @@ func newPlan(seed uint64, p *Profile) *plan {
 		file: &cluster.File{
 			Name: "simulated", Cluster: r.next() | 1, Group: 1, Transport: cluster.TransportMem, Link: cluster.LinkEthernet, Mode: cluster.ModeAuto,
 			EtherType: 0x88B5, UDPPort: 7471, Storage: cluster.StorageMemory, Idle: cluster.IdleBlock,
+			Chunk: cluster.SmallChunk, Hugepages: cluster.HugepagesAuto, BusyPoll: cluster.BusyPollOff,
 			SlowLearner: of(&r, cluster.SlowHold, cluster.SlowDrop), Sessions: manySessions, SessionIdle: 1 << 20,
 		},
 		runNs: r.between(p.runNs[0], p.runNs[1]),

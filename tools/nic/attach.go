@@ -23,14 +23,22 @@ func Attach(o Options, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if on != nil && !on.Ours {
-		return fmt.Errorf("%s has the XDP program %q (id %d), which is not ours and stays: stop what attached it, or run `ip link set dev %s xdp off` "+
-			"if nothing runs", name, on.Name, on.ID, name)
+	foreign := on != nil && !on.Ours
+	if foreign && !o.Replace {
+		return fmt.Errorf("%s has the XDP program %q (id %d), which is not ours and stays: stop what attached it, or let ours take its place with --replace",
+			name, on.Name, on.ID)
+	}
+	if foreign && link.Attrs().RawFlags&unix.IFF_UP == 0 { // ours would be refused once the other is off
+		return fmt.Errorf("%s is down: run `ip link set dev %s up`", name, name)
 	}
 	folder := o.pins(index)
-	if on == nil {
+	switch {
+	case foreign:
+		o.Say("%s: take off the XDP program %q (id %d), for good: detach and restore do not put it back", name, on.Name, on.ID)
 		o.Say("%s: attach our XDP program", name)
-	} else {
+	case on == nil:
+		o.Say("%s: attach our XDP program", name)
+	default:
 		o.Say("%s: keep our XDP program (id %d), which is attached", name, on.ID)
 	}
 	o.Say("%s: pin it and its maps in %s", name, folder)
@@ -43,8 +51,17 @@ func Attach(o Options, name string) error {
 				return err
 			}
 			running := isRunning(link)
+			if foreign {
+				if err := afxdp.TakeOff(index, on.ID); err != nil {
+					_ = o.sweepPins(o.Say) // the first error is the one to tell
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
 			if err := afxdp.Pin(name, folder); err != nil {
 				_ = o.sweepPins(o.Say) // the first error is the one to tell
+				if foreign {
+					return fmt.Errorf("%w: program %q is off, and ours is not in its place: %w", ErrPartly, on.Name, err)
+				}
 				return err
 			}
 			if running {

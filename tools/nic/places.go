@@ -25,9 +25,10 @@ func DefaultPlaces() Places { return Places{Pins: afxdp.PinDir, State: "/run/wir
 // Options are common to all that changes something.
 type Options struct {
 	Places
-	Force  bool                             // also an interface that carries the default route
-	DryRun bool                             // say what would be changed, and change nothing
-	Say    func(format string, args ...any) // a line for people: before each change, and for what is skipped
+	Force   bool                             // also an interface that carries the default route
+	Replace bool                             // Attach takes off the XDP program of a stranger
+	DryRun  bool                             // say what would be changed, and change nothing
+	Say     func(format string, args ...any) // a line for people: before each change, and for what is skipped
 }
 
 // pins is the folder of an interface's pins. Indices, and names too, come more than once on a machine: once in each network namespace.
