@@ -18,7 +18,7 @@ import (
 // rateTime is how long each rate is measured, and rateTurns how often.
 const (
 	rateTime  = 700 * time.Millisecond
-	rateTurns = 4
+	rateTurns = 3
 )
 
 // Frames a second from one NIC to the other, in both modes in turn. Nothing is asserted about the time: vmlab tells the figures. Sender and receiver are

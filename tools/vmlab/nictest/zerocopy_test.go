@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 func conformancePair(t *testing.T, na, nb nic, link string) *porttest.Pair {
 	ca, cb := ends(na, nb, link, afxdp.ModeZeroCopy)
 	for _, c := range []*afxdp.Config{&ca, &cb} { // the suite fills rings and pools many times over: small ones do, on a slow machine
-		c.Cells, c.FillRing, c.CompletionRing, c.RxRing, c.TxRing = 512, 256, 256, 256, 256
+		c.Cells, c.FillRing, c.CompletionRing, c.RxRing, c.TxRing = 256, 128, 128, 128, 128
 	}
 	start := func(c afxdp.Config) *afxdp.Port {
 		p, err := afxdp.Open(c)
