@@ -170,6 +170,9 @@ func TestBareFindings(t *testing.T) {
 	others := func(all ...nic.Interface) func(*machine, *Need) { return func(m *machine, _ *Need) { m.others = all } }
 	for _, c := range []finding{
 		{"nothing isolated", write("/sys/devices/system/cpu/isolated", "\n"), "isolated cores", Yellow, "none", "such as 1-7"},
+		{"isolated, and without a tick", func(m *machine, n *Need) {
+			write("/proc/cmdline", "isolcpus=2-3 nohz_full=2-3\n")(m, n)
+		}, "isolated cores", Green, "rcu_nocbs): 2-3", ""},
 		{"hyper-threads", func(m *machine, n *Need) {
 			write(cpu2+"/topology/thread_siblings_list", "2-3\n")(m, n)
 			write("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list", "2-3\n")(m, n)
