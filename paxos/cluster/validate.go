@@ -28,6 +28,7 @@ var (
 	spanSessionIdle = span{lo: 16, hi: 1 << 40}
 	spanQueue       = span{lo: 0, hi: 1023}
 	spanCore        = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
+	spanCores       = span{lo: NoCore, hi: 1023}
 	spanTiming      = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
 )
 
@@ -80,6 +81,17 @@ var (
 // Validate checks the whole file and returns the first fault. What Load and Parse return has passed it; call it again after
 // changing a field.
 func (f *File) Validate() error {
+	if err := f.checkGroups(); err != nil {
+		return err
+	}
+	if err := f.validate(); err != nil || len(f.Groups) == 0 {
+		return err
+	}
+	return f.checkEach()
+}
+
+// validate checks the file as its first group sees it.
+func (f *File) validate() error {
 	for _, rule := range []func() error{f.checkWords, f.checkNumbers, f.checkTiming, f.checkNodes, f.checkCounts, f.checkEndpoints} {
 		if err := rule(); err != nil {
 			return err
@@ -136,13 +148,9 @@ func (f *File) checkWords() error {
 }
 
 func (f *File) checkNumbers() error {
-	etherType := spanEtherType.check("ethertype", int64(f.EtherType))
-	if owner := takenEtherTypes[f.EtherType]; owner != "" {
-		etherType = fmt.Errorf("ethertype 0x%04X is that of %s: write one that nothing uses, such as 0x88B5", f.EtherType, owner)
-	}
 	return f.first([]keyed{
 		{"group", spanGroup.check("group", int64(f.Group))},
-		{"ethertype", etherType},
+		{"ethertype", checkEtherType(f.EtherType)},
 		{"vlan", spanVLAN.check("vlan", int64(f.VLAN))},
 		{"udp_port", spanPort.check("udp_port", int64(f.UDPPort))},
 		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
@@ -154,6 +162,13 @@ func (f *File) checkNumbers() error {
 		{"session_idle", spanSessionIdle.check("session_idle", f.SessionIdle)},
 		{"session_idle", f.checkRenewals()},
 	})
+}
+
+func checkEtherType(t uint16) error {
+	if owner := takenEtherTypes[t]; owner != "" {
+		return fmt.Errorf("ethertype 0x%04X is that of %s: write one that nothing uses, such as 0x88B5", t, owner)
+	}
+	return spanEtherType.check("ethertype", int64(t))
 }
 
 // checkRenewals refuses idle sessions that would keep each other alive: each renews once in a quarter of session_idle, and each renewal is a value
