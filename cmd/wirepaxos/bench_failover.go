@@ -181,14 +181,15 @@ func (o *failoverFlags) measure(ctx context.Context, r *running, tell func(n int
 	if err := node.Ask(f.client.socket, "stop", &stopped); err != nil {
 		return nil, err
 	}
-	result, err := r.await(ctx, nil)
+	results, err := r.await(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	in, err := r.gather(ctx, result)
+	all, err := r.gather(ctx, results)
 	if err != nil {
 		return nil, err
 	}
+	in := all.groups[0]
 	in.cpu, in.failovers, in.restarts = o.cpu, f.list, f.restarts
 	return in, nil
 }

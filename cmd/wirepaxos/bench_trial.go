@@ -326,15 +326,15 @@ func (x *processCell) finish(ctx context.Context) (*trial, error) {
 	if err := x.r.ready(ctx); err != nil {
 		return nil, err
 	}
-	result, err := x.r.await(ctx, nil)
+	results, err := x.r.await(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	in, err := x.r.gather(ctx, result)
+	in, err := x.r.gather(ctx, results)
 	if err != nil {
 		return nil, err
 	}
-	in.cpu = x.cpu
+	in.began(x.cpu)
 	report, err := in.report()
 	if err != nil {
 		return nil, err

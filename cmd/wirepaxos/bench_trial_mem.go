@@ -88,7 +88,7 @@ func (o *trialFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in.cpu = d.cpu
+	in.began(d.cpu)
 	report, err := in.report()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -25,6 +26,7 @@ var layouts = []string{layoutAuto, layoutPacked, layoutProposersApart, layoutPro
 // planConfig is what a cluster for one machine is planned from.
 type planConfig struct {
 	acceptors, proposers, learners int
+	groups                         int // each with a queue, a port and a core of every process; 0: one
 	layout                         string
 	transport                      cluster.Transport
 	link                           cluster.Link
@@ -50,6 +52,7 @@ type proc struct {
 	host  int // place in plan.hosts
 	queue int
 	core  int
+	cores []int // of the loops of several groups; nil: core
 }
 
 // newPlan lays a cluster out. Node ids: acceptors from 1, then proposers, learners, and the client last.
@@ -99,12 +102,23 @@ func newPlan(c planConfig) (*plan, error) {
 	}
 	add(cluster.Client, &others)
 	p.client = others[len(others)-1]
+	if c.groups > 1 {
+		f.SetGroups(rowOf(c.groups)...)
+	}
 	cores := runtime.NumCPU()
 	if err := p.arrange(c, acceptors, others); err != nil {
 		return nil, err
 	}
 	p.pin(c.idle, cores)
 	return p, nil
+}
+
+// rowOf are the groups from 1 on.
+func rowOf(n int) (groups []uint16) {
+	for g := range n {
+		groups = append(groups, uint16(g+1))
+	}
+	return groups
 }
 
 // arrange groups nodes into processes and processes into hosts.
@@ -132,6 +146,9 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 	if p.layout == layoutSharedNIC && c.transport != cluster.TransportAFXDP {
 		return fmt.Errorf("--layout %s is about queues of a NIC, which only AF_XDP binds: use --transport afxdp", layoutSharedNIC)
 	}
+	if p.layout == layoutSharedNIC && c.groups > 1 {
+		return fmt.Errorf("--layout %s: its processes share the queues of a NIC, and so would --groups: take another layout", layoutSharedNIC)
+	}
 	perHost := 1
 	if p.layout == layoutSharedNIC {
 		perHost = 2
@@ -147,8 +164,26 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 		if q.queue > 0 {
 			host.Steer = append(host.Steer, steerTo(c.link, q.nodes[0], q.queue))
 		}
+		if c.transport == cluster.TransportAFXDP {
+			p.steerGroups(host)
+		}
 	}
 	return nil
+}
+
+// steerGroups gives a host a queue for each group, and steers there what is the group's: by its UDP port, as any NIC can, or by its number in the
+// frame's header, which a NIC would tell by an EtherType of its own.
+func (p *plan) steerGroups(host *netlab.HostSpec) {
+	const group = 24 // of the frame header: paxos/PROTOCOL.md
+	for i, id := range p.file.Groups[min(1, len(p.file.Groups)):] {
+		rule := netlab.Rule{Offset: 14 + group, Bytes: binary.LittleEndian.AppendUint16(nil, id), Queue: i + 1}
+		if p.file.Link == cluster.LinkUDP4 {
+			const port = 14 + 20 + 2 // destination, behind the headers of Ethernet and IPv4
+			rule.Offset, rule.Bytes = port, binary.BigEndian.AppendUint16(nil, p.file.UDPPort+uint16(i+1))
+		}
+		host.Queues = i + 2
+		host.Steer = append(host.Steer, rule)
+	}
 }
 
 // steerTo is what a NIC would be told by an ntuple rule: frames whose header names the node go to the queue of its process.
@@ -166,11 +201,16 @@ func steerTo(link cluster.Link, node uint16, queue int) netlab.Rule {
 func (p *plan) pin(idle cluster.Idle, cores int) {
 	p.file.Idle = idle
 	set, err := dataplane.Cores()
-	if err != nil || len(set.Allowed) < len(p.procs) || cores < len(p.procs) {
+	groups := len(p.file.AllGroups())
+	if loops := groups * len(p.procs); err != nil || len(set.Allowed) < loops || cores < loops {
 		return
 	}
 	for i := range p.procs {
-		p.procs[i].core = set.Allowed[i]
+		q := &p.procs[i]
+		q.core = set.Allowed[i]
+		for g := range groups {
+			q.cores = append(q.cores, set.Allowed[g*len(p.procs)+i])
+		}
 	}
 }
 
@@ -180,6 +220,9 @@ func (p *plan) address(hosts []netlab.Host) error {
 		for _, id := range q.nodes {
 			n := &p.file.Nodes[id-1]
 			n.Core = q.core
+			if len(p.file.Groups) > 0 {
+				n.Cores = q.cores
+			}
 			if p.file.Transport == cluster.TransportMem {
 				n.Endpoint = fmt.Sprintf("p%d", q.nodes[0])
 				continue
@@ -195,12 +238,16 @@ func (p *plan) address(hosts []netlab.Host) error {
 	return p.file.Validate()
 }
 
-// loopback gives every process a port of 127.0.0.1: the same cluster without namespaces.
+// loopback gives every process a port of 127.0.0.1, and one for each further group: the same cluster without namespaces.
 func (p *plan) loopback(base uint16) error {
+	groups := len(p.file.AllGroups())
 	for i, q := range p.procs {
 		for _, id := range q.nodes {
 			n := &p.file.Nodes[id-1]
-			n.IP, n.Port, n.Core = netip.AddrFrom4([4]byte{127, 0, 0, 1}), base+uint16(i), q.core
+			n.IP, n.Port, n.Core = netip.AddrFrom4([4]byte{127, 0, 0, 1}), base+uint16(i*groups), q.core
+			if len(p.file.Groups) > 0 {
+				n.Cores = q.cores
+			}
 		}
 	}
 	return p.file.Validate()
@@ -251,7 +298,10 @@ func (p *plan) describe() string {
 			names = append(names, fmt.Sprintf("%v %d", p.file.Nodes[id-1].Roles, id))
 		}
 		part := strings.Join(names, " + ")
-		if q.core != cluster.NoCore {
+		switch {
+		case q.core != cluster.NoCore && len(p.file.Groups) > 0:
+			part += fmt.Sprintf(" on cores %v", q.cores)
+		case q.core != cluster.NoCore:
 			part += fmt.Sprintf(" on core %d", q.core)
 		}
 		parts = append(parts, part)
