@@ -242,8 +242,8 @@ func (f *File) checkApart() error {
 					nic = "mac " + e.MAC.String()
 				}
 				if other, ok := queues[fmt.Sprintf("%s/%d", nic, e.Queue)]; ok {
-					return v.NodeError(n, "queue", "group %d: queue %d of %s is that of node %d in group %d: write queues = [...], one for each group, that nobody else has",
-						v.Group, e.Queue, nic, other.node, other.group)
+					return v.NodeError(n, "queue", "queue %d of %s in group %d is that of node %d in group %d: write queues = [...], one for each group, that nobody else has",
+						e.Queue, nic, v.Group, other.node, other.group)
 				}
 				queues[fmt.Sprintf("%s/%d", nic, e.Queue)] = own
 			}
@@ -252,8 +252,8 @@ func (f *File) checkApart() error {
 			}
 			key := fmt.Sprintf("%s:%d", e.IP, e.Port)
 			if other, ok := ports[key]; ok && other.group != v.Group {
-				return v.NodeError(n, "port", "group %d: %s is that of node %d in group %d: write ports = [...], one for each group, that nobody else has",
-					v.Group, key, other.node, other.group)
+				return v.NodeError(n, "port", "%s in group %d is that of node %d in group %d: write ports = [...], one for each group, that nobody else has",
+					key, v.Group, other.node, other.group)
 			}
 			ports[key] = own
 		}
