@@ -49,7 +49,7 @@ EtherType of its own (ethertypes = [0x88B5, 0x88B6]) and steer each (wirepaxos n
 				return fmt.Errorf("--groups %d: want 1 to %d, and a file that has one so far", groups, cluster.MaxGroups)
 			}
 			if groups > 1 {
-				f.SetGroups(rowOf(groups)...)
+				f.SetGroups(groupsFrom(f.Group, groups)...)
 			}
 			_, err := os.Stdout.Write(f.Encode())
 			return err
@@ -58,6 +58,14 @@ EtherType of its own (ethertypes = [0x88B5, 0x88B6]) and steer each (wirepaxos n
 	c.Flags().IntVar(&groups, "groups", 0, "how many groups the file has")
 	c.Flags().StringVar(&from, "from", "", "cluster file whose nodes and settings to keep")
 	return c
+}
+
+// groupsFrom are n groups from the first on.
+func groupsFrom(first uint16, n int) (groups []uint16) {
+	for i := range n {
+		groups = append(groups, first+uint16(i))
+	}
+	return groups
 }
 
 // sampleNodes are the nodes of a new file; the addresses are there to be replaced.
@@ -99,6 +107,10 @@ func newClusterCheck() *cobra.Command {
 			}
 			if len(f.Groups) > 0 {
 				fmt.Printf("%d groups: the nodes of an endpoint run in one process in all of them, each on a loop of its own\n", len(f.Groups))
+				if f.LinkLayer() == cluster.LinkEthernet && f.EtherTypes == nil {
+					fmt.Println("to a NIC the frames of all groups look alike, and one takes all of them to one queue: give each group an EtherType of its own " +
+						"(ethertypes = [...]) and steer it with `wirepaxos nic steer`, or take link = \"udp4\"")
+				}
 			}
 			for _, g := range f.Split() {
 				explainGroup(g)

@@ -105,7 +105,7 @@ func chooseGroup(f *cluster.File, group int) (*cluster.File, error) {
 		return f, nil
 	}
 	if group < 0 || group > math.MaxUint16 {
-		return nil, fmt.Errorf("--group %d: want a group of %s, of %v", group, f.Name, f.AllGroups())
+		return nil, fmt.Errorf("--group %d: want one of the groups of %s, %v", group, f.Name, f.AllGroups())
 	}
 	f, err := f.ForGroup(uint16(group))
 	if err != nil {

@@ -103,7 +103,7 @@ func newPlan(c planConfig) (*plan, error) {
 	add(cluster.Client, &others)
 	p.client = others[len(others)-1]
 	if c.groups > 1 {
-		f.SetGroups(rowOf(c.groups)...)
+		setGroups(f, c.groups)
 	}
 	cores := runtime.NumCPU()
 	if err := p.arrange(c, acceptors, others); err != nil {
@@ -113,12 +113,19 @@ func newPlan(c planConfig) (*plan, error) {
 	return p, nil
 }
 
-// rowOf are the groups from 1 on.
-func rowOf(n int) (groups []uint16) {
-	for g := range n {
-		groups = append(groups, uint16(g+1))
+// setGroups makes the file one of n groups, each with an EtherType of its own where there is one: the two that IEEE 802 leaves to local experiments,
+// then such as nobody else speaks in a lab.
+func setGroups(f *cluster.File, n int) {
+	const further = 0x9A00
+	var groups, etherTypes []uint16
+	for i := range n {
+		groups, etherTypes = append(groups, uint16(i+1)), append(etherTypes, further+uint16(i))
 	}
-	return groups
+	copy(etherTypes, []uint16{0x88B5, 0x88B6})
+	f.SetGroups(groups...)
+	if f.Transport == cluster.TransportAFXDP && f.Link == cluster.LinkEthernet {
+		f.EtherTypes = etherTypes
+	}
 }
 
 // arrange groups nodes into processes and processes into hosts.
@@ -171,17 +178,16 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 	return nil
 }
 
-// steerGroups gives a host a queue for each group, and steers there what is the group's: by its UDP port, as any NIC can, or by its number in the
-// frame's header, which a NIC would tell by an EtherType of its own.
+// steerGroups gives a host a queue for each group, and steers there what is the group's, as `wirepaxos nic steer` would a NIC: by its UDP port, or by
+// its EtherType.
 func (p *plan) steerGroups(host *netlab.HostSpec) {
-	const group = 24 // of the frame header: paxos/PROTOCOL.md
-	for i, id := range p.file.Groups[min(1, len(p.file.Groups)):] {
-		rule := netlab.Rule{Offset: 14 + group, Bytes: binary.LittleEndian.AppendUint16(nil, id), Queue: i + 1}
-		if p.file.Link == cluster.LinkUDP4 {
-			const port = 14 + 20 + 2 // destination, behind the headers of Ethernet and IPv4
-			rule.Offset, rule.Bytes = port, binary.BigEndian.AppendUint16(nil, p.file.UDPPort+uint16(i+1))
+	const etherType, udpPort = 12, 14 + 20 + 2 // the latter the destination's, behind the headers of Ethernet and IPv4
+	for i := 1; i < len(p.file.Groups); i++ {
+		rule := netlab.Rule{Offset: udpPort, Bytes: binary.BigEndian.AppendUint16(nil, p.file.UDPPort+uint16(i)), Queue: i}
+		if p.file.Link == cluster.LinkEthernet {
+			rule.Offset, rule.Bytes = etherType, binary.BigEndian.AppendUint16(nil, p.file.EtherTypes[i])
 		}
-		host.Queues = i + 2
+		host.Queues = i + 1
 		host.Steer = append(host.Steer, rule)
 	}
 }

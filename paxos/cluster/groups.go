@@ -36,7 +36,7 @@ func (f *File) ForGroup(group uint16) (*File, error) {
 	if i := slices.Index(f.Groups, group); i >= 0 {
 		return f.view(i), nil
 	}
-	return nil, f.fault("group", "no group %d: choose from %v", group, f.AllGroups())
+	return nil, f.fault("groups", "no group %d: choose from %s", group, joined(f.AllGroups(), "%d"))
 }
 
 // Split returns the file as each of its groups sees it, in their order.

@@ -85,7 +85,7 @@ func TestForGroup(t *testing.T) {
 	if now := string(several.Encode()); now != before {
 		t.Errorf("the file was\n%s\nand is\n%s", before, now)
 	}
-	if _, err := several.ForGroup(7); err == nil || !strings.Contains(err.Error(), "no group 7: choose from [5 6 9]") {
+	if _, err := several.ForGroup(7); err == nil || !strings.Contains(err.Error(), "no group 7: choose from 5, 6, 9") {
 		t.Errorf("group 7: %v", err)
 	}
 	if got := fmt.Sprint(several.AllGroups(), one.AllGroups()); got != "[5 6 9] [1]" {

@@ -242,7 +242,7 @@ const longGapNs = 100e6
 func portTrouble(ports []PortStatus) (trouble []string) {
 	for _, p := range ports {
 		if p.Unsteered > 0 {
-			trouble = append(trouble, p.Interface+": frames of ours come in on queues that no process is bound to and go to the kernel: "+
+			trouble = append(trouble, p.Interface+": frames of ours come in on queues where no process takes them and go to the kernel: "+
 				"steer them here, or reduce the NIC to the queues in use")
 		}
 		if p.RxFrames == 0 && p.RxStrangers > 0 {
