@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"wirepaxos/dataplane"
 	"wirepaxos/paxos/cluster"
@@ -40,25 +41,29 @@ func (o *nodeFlags) openAll(files []*cluster.File, ids []uint16, check bool, cli
 	return all, nil
 }
 
-// run runs the loops until stop, or until one of them fails: that ends them all. With one group its loop is on the calling goroutine.
+// run runs the loops until stop, or until one of them fails: that ends them all.
 func (all groupLoops) run() error {
-	ended := make(chan error, len(all))
-	run := func(l *groupLoop) {
-		err := l.p.Run()
-		if err != nil {
-			err = fmt.Errorf("%s%w", groupPrefix(l.file, len(all)), err)
+	return runTogether(len(all), all.stop, func(i int) error {
+		if err := all[i].p.Run(); err != nil {
+			return fmt.Errorf("%s%w", groupPrefix(all[i].file, len(all)), err)
 		}
-		ended <- err
-		all.stop() // the others; where it was they that ended this one, they are ending
+		return nil
+	})
+}
+
+// runTogether runs n things at the same time, the first on the calling goroutine, until all have ended; as soon as one has, stop ends the others.
+func runTogether(n int, stop func(), run func(i int) error) error {
+	errs := make([]error, n)
+	var running sync.WaitGroup
+	one := func(i int) {
+		errs[i] = run(i)
+		stop()
 	}
-	for _, l := range all[1:] {
-		go run(l)
+	for i := 1; i < n; i++ {
+		running.Go(func() { one(i) })
 	}
-	run(all[0])
-	var errs []error
-	for range all {
-		errs = append(errs, <-ended)
-	}
+	one(0)
+	running.Wait()
 	return errors.Join(errs...)
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,9 +27,6 @@ var groupBeds = map[string]planConfig{
 	"udp":      {transport: cluster.TransportUDP},
 	"mem":      {transport: cluster.TransportMem},
 }
-
-// Nodes of the beds below: acceptors 1 to 3, proposers 4 and 5, learners 6 and 7, client 8.
-const groupClient = 8
 
 // in is a process's status in one of the groups.
 func (b *bed) in(group, id uint16) *node.Status {
@@ -92,7 +92,7 @@ func (b *bed) outcomes() *outcomes {
 	return &all
 }
 
-// Two groups in each process, over everything that carries them: the processes of a leader, of an acceptor and of a learner are killed with -9 and the
+// Nodes are acceptors 1 to 3, proposers 4 and 5, learners 6 and 7, client 8. Two groups in each process, over everything that carries them: the processes of a leader, of an acceptor and of a learner are killed with -9 and the
 // first and the last started again. Values of both groups go on; at the end each group's learners agree, each by its own account, and no value of one
 // group is in the other. The same accounts the wrong way round are seen to be wrong.
 func TestGroupsKilledAndBack(t *testing.T) {
@@ -350,5 +350,66 @@ func TestGroupsInCommands(t *testing.T) {
 	_, page = examine(t, "--config", path, "--id", "1", "--group", "2")
 	if grade, _ := page.line("node 1"); grade == "" {
 		t.Errorf("nothing about node 1: %+v", page.Lines)
+	}
+}
+
+// The first that ends ends the others, and what was wrong with any of them is told.
+func TestRunTogether(t *testing.T) {
+	for _, wrong := range [][]int{{0}, {2}, {0, 1, 2}, nil} {
+		stopped := make(chan struct{})
+		var once sync.Once
+		err := runTogether(3, func() { once.Do(func() { close(stopped) }) }, func(i int) error {
+			if slices.Contains(wrong, i) {
+				return fmt.Errorf("loop %d is wrong", i)
+			}
+			if len(wrong) == 0 && i == 1 {
+				return nil // a signal ended it
+			}
+			<-stopped
+			return nil
+		})
+		if (err == nil) != (len(wrong) == 0) {
+			t.Errorf("%v: %v", wrong, err)
+		}
+		for _, i := range wrong {
+			if !strings.Contains(err.Error(), fmt.Sprintf("loop %d is wrong", i)) {
+				t.Errorf("%v: %v", wrong, err)
+			}
+		}
+	}
+}
+
+// Each group of a plan has a queue, and what steers there; and cores of its own where there are enough for all loops.
+func TestPlanOfGroupsInOneProcess(t *testing.T) {
+	for link, first := range map[cluster.Link]netlab.Rule{
+		cluster.LinkEthernet: {Offset: 12, Bytes: []byte{0x88, 0xB6}, Queue: 1},
+		cluster.LinkUDP4:     {Offset: 36, Bytes: []byte{7472 >> 8, 7472 & 0xFF}, Queue: 1},
+	} {
+		p, err := newPlan(planConfig{acceptors: 3, proposers: 1, learners: 1, groups: 3, layout: layoutPacked, transport: cluster.TransportAFXDP, link: link,
+			batch: cluster.BatchInstance, idle: cluster.IdleAuto})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range p.hosts {
+			if h.Queues != 3 || len(h.Steer) != 2 || !reflect.DeepEqual(h.Steer[0], first) || h.Steer[1].Queue != 2 {
+				t.Errorf("%s: host %+v, want a first rule %+v", link, h, first)
+			}
+		}
+		var hosts []netlab.Host
+		for i := range p.hosts {
+			hosts = append(hosts, netlab.Host{Name: p.hosts[i].Name, Interface: "wp0", MAC: []byte{2, 0, 0, 0, 0, byte(i + 1)}, IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})})
+		}
+		p.procs[0].core, p.procs[0].cores = 0, []int{0, 2, 4}
+		p.procs[1].core, p.procs[1].cores = 1, []int{1, 3, 5}
+		if err := p.address(hosts); err != nil {
+			t.Fatal(err)
+		}
+		for i, f := range p.file.Split() {
+			for k, e := range f.Endpoints() {
+				if e.Queue != i || e.Core != 2*i+k || link == cluster.LinkUDP4 && e.Port != 7471+uint16(i) {
+					t.Errorf("%s: group %d: endpoint %+v", link, i+1, e)
+				}
+			}
+		}
 	}
 }
