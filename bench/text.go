@@ -20,6 +20,12 @@ func (r *Report) Text(w io.Writer) error {
 	r.latencies(&b)
 	plot(&b, "measured", r.measured)
 	stagesText(&b, r.Stages)
+	for _, g := range r.Groups {
+		if len(g.Stages) > 0 {
+			fmt.Fprintf(&b, "group %d, ", g.Group)
+			stagesText(&b, g.Stages)
+		}
+	}
 	if r.Costs != nil {
 		r.Costs.text(&b)
 	}

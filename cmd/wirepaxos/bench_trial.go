@@ -99,7 +99,7 @@ func demoOf(words []string) (*demoFlags, error) {
 func (c *trialConfig) config() bench.Config {
 	clients, outstanding := max(c.clients, 1), max(c.outstanding, 1)
 	config := bench.Config{
-		System:   "wirepaxos", Transport: c.transport, Link: c.link, Layout: c.layout, Batch: c.batch, Idle: c.idle, Storage: "memory",
+		System: "wirepaxos", Transport: c.transport, Link: c.link, Layout: c.layout, Batch: c.batch, Idle: c.idle, Storage: "memory",
 		Acceptors: c.acceptors, Proposers: c.proposers, Learners: c.learners, Groups: max(c.groups, 1), ValueSize: c.size,
 		Clients: clients * max(c.groups, 1), Outstanding: clients * outstanding * max(c.groups, 1),
 	}
