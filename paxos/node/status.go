@@ -209,8 +209,12 @@ func (p *Process) read(s *Status) {
 			"without --fifo", s.Core))
 	}
 	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
-		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
-			"gave it to another machine", s.Core, gap/1e6))
+		where := fmt.Sprintf("off core %d", s.Core)
+		if s.Core < 0 {
+			where = "off every core"
+		}
+		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop %s for %d ms: other threads run there, or the host "+
+			"gave it to another machine", where, gap/1e6))
 	}
 }
 
