@@ -28,9 +28,10 @@ func newClusterNew() *cobra.Command {
 cluster id: a cluster that has stopped begins anew so, with nothing of what was chosen before.
 
 With --groups the file has several groups: each is a Paxos of its own, and a process runs all of them, each on a loop with a queue, a UDP port
-and a core of its own: the next ones after the first group's, or those that a node lists (queues = [0, 2], ports = [...], cores = [2, 4]). Over
-UDP (link = "udp4", or transport = "udp") a NIC spreads them by port. Raw Ethernet frames all arrive on queue 0 unless the NIC is told: give each group an
-EtherType of its own (ethertypes = [0x88B5, 0x88B6]) and steer each (wirepaxos nic steer eth1 --ethertype 0x88B6 --queue 1).`,
+and a core of its own: the next ones after the first group's, or those that a node lists (queues = [0, 2], ports = [...], cores = [2, 4]). A NIC has
+to take each group's frames to its queue. Over UDP (link = "udp4") it tells them by port: wirepaxos nic steer eth1 --udp-port 7472 --queue 1. Raw
+Ethernet frames it tells by EtherType: give each group one of its own (ethertypes = [0x88B5, 0x88B6]) and steer it (--ethertype 0x88B6 --queue 1). What
+comes in on a wrong queue is dropped and counted, and "wirepaxos status" tells. The kernel's UDP sockets (transport = "udp") need none of that.`,
 		Example: "  wirepaxos cluster new > cluster.toml\n  wirepaxos cluster new --groups 4 > cluster.toml\n" +
 			"  wirepaxos cluster new --from cluster.toml > anew.toml",
 		Args: cobra.NoArgs,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"wirepaxos/bench"
+	"wirepaxos/paxos/client"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 	"wirepaxos/tools/netlab"
@@ -411,5 +413,44 @@ func TestPlanOfGroupsInOneProcess(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The sessions of each group outlive their client in a file of the group's own.
+func TestGroupsKeepSessions(t *testing.T) {
+	b := newBedIn(t, planConfig{transport: cluster.TransportUDP, groups: 2}, false, netlab.Faults{}, "--outstanding", "2")
+	id := b.plan.client
+	path := filepath.Join(b.place, "sessions")
+	b.nodes[id].args = append(b.nodes[id].args, "--session-file", path)
+	files := b.plan.file.Split()
+	sessions := func(i int, before []client.SessionID) (ids []client.SessionID) {
+		own := fmt.Sprintf("%s-g%d", path, i+1)
+		eventually(t, own+" is written", func() bool {
+			var err error
+			if _, ids, err = newSessionFile(own, files[i]); err != nil {
+				t.Fatal(err)
+			}
+			return len(ids) > 0 && (len(before) == 0 || ids[0] != before[0])
+		}, b.describe)
+		return ids
+	}
+	b.startAll()
+	b.allGoOn("the start")
+	first := [][]client.SessionID{sessions(0, nil), sessions(1, nil)}
+	b.kill(id)
+	b.start(id)
+	b.allGoOn("the client's return")
+	for i := range files {
+		if again := sessions(i, first[i]); again[0].Client != first[i][0].Client || again[0].Generation <= first[i][0].Generation {
+			t.Errorf("group %d: sessions %v were resumed as %v", i+1, first[i], again)
+		}
+	}
+	if first[0][0].Client == first[1][0].Client {
+		t.Errorf("both groups have session %v", first[0][0])
+	}
+	b.signal(id, syscall.SIGINT)
+	b.gone(id)
+	if err := b.nodes[id].err; err != nil {
+		t.Errorf("on a signal it ends with %v", err)
 	}
 }
