@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -114,15 +115,15 @@ func newClusterCheck() *cobra.Command {
 				}
 			}
 			for _, g := range f.Split() {
-				explainGroup(g)
+				explainGroup(g, f.Transport == cluster.TransportAFXDP && (f.EtherTypes != nil || f.Link == cluster.LinkUDP4 && len(f.Groups) > 0))
 			}
 			return nil
 		},
 	}
 }
 
-// explainGroup says what a file means to one group.
-func explainGroup(f *cluster.File) {
+// explainGroup says what a file means to one group; and how a NIC is told of it, where that tells it from others.
+func explainGroup(f *cluster.File, steered bool) {
 	fmt.Printf("cluster %#016x group %d: transport %s, batch %s, storage %s\n", f.Cluster, f.Group, f.Transport, f.Batch, f.Storage)
 	ends := f.Endpoints()
 	for _, e := range ends {
@@ -133,6 +134,13 @@ func explainGroup(f *cluster.File) {
 		fmt.Printf("endpoint %s on host %s%s, one process:\n", e.Key, e.Host, core)
 		for _, n := range e.Nodes {
 			fmt.Printf("  node %d: %v\n", n.ID, n.Roles)
+		}
+		if steered {
+			what := fmt.Sprintf("--ethertype 0x%04X", f.EtherType)
+			if f.Link == cluster.LinkUDP4 {
+				what = fmt.Sprintf("--udp-port %d", e.Port)
+			}
+			fmt.Printf("  its NIC takes its frames there by: wirepaxos nic steer %s %s --queue %d\n", cmp.Or(e.Interface, "INTERFACE"), what, e.Queue)
 		}
 		for _, other := range ends {
 			if other.Key != e.Key && f.Transport != cluster.TransportUDP && cluster.SameHost(e, other) {

@@ -316,6 +316,22 @@ func TestGroupsInCommands(t *testing.T) {
 			t.Errorf("status %d, %q is missing in:\n%s", status, want, told)
 		}
 	}
+	for with, want := range map[string]string{
+		"ethertypes = [0x88B5, 0x88B6, 0x9A02]": "nic steer eth1 --ethertype 0x9A02 --queue 2",
+		"link = \"udp4\"":                       "nic steer eth1 --udp-port 7473 --queue 2",
+	} {
+		key, _, _ := strings.Cut(with, " ")
+		lines := slices.DeleteFunc(strings.SplitAfter(text, "\n"), func(line string) bool {
+			return strings.HasPrefix(line, strings.TrimSuffix(key, "s")+" ")
+		})
+		own := with + "\n" + strings.ReplaceAll(strings.Join(lines, ""), "mac ", "ip = \"10.0.0.1\"\nmac ")
+		for i := range 6 { // an address for each node
+			own = strings.Replace(own, "10.0.0.1\"\nmac", fmt.Sprintf("10.0.1.%d\"\nmac", i+1), 1)
+		}
+		if status, told, stderr := runProgram(t, "cluster", "check", file(t, "cluster.toml", own)); status != 0 || !strings.Contains(told, want) {
+			t.Errorf("status %d, %q is missing in:\n%s%s", status, want, told, stderr)
+		}
+	}
 	state := shortDir(t)
 	if err := os.WriteFile(path+"-g1", []byte("wirepaxos sessions of something else\n"), 0o600); err != nil {
 		t.Fatal(err)
