@@ -88,6 +88,7 @@ func (o *failoverFlags) add(f *pflag.FlagSet) {
 func (o *failoverFlags) check() error {
 	d := &o.demo
 	d.duration = 24 * time.Hour // the load is told when the last kill was
+	d.groups = 1
 	switch {
 	case o.kills < 1 || o.kills > maxKills:
 		return fmt.Errorf("--kills %d: want 1 to %d", o.kills, maxKills)
