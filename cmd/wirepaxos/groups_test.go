@@ -28,6 +28,9 @@ var groupBeds = map[string]planConfig{
 	"udp4":     {transport: cluster.TransportAFXDP, link: cluster.LinkUDP4},
 	"udp":      {transport: cluster.TransportUDP},
 	"mem":      {transport: cluster.TransportMem},
+
+	"ethernet, two processes a NIC": {transport: cluster.TransportAFXDP, layout: layoutSharedNIC},
+	"udp4, two processes a NIC":     {transport: cluster.TransportAFXDP, link: cluster.LinkUDP4, layout: layoutSharedNIC},
 }
 
 // in is a process's status in one of the groups.
@@ -261,7 +264,7 @@ func TestDemoGroups(t *testing.T) {
 	for _, flags := range []string{
 		"--transport mem --groups 3 --values 300", "--transport mem --groups 2 --layout process-per-role --values 200 --stages 4",
 		"--transport udp --groups 2 --values 500", "--groups 2 --values 500 --layout process-per-role --learners 2", "--groups 3 --link udp4 --values 500 --multicast",
-		"--groups 2 --values 500 --multicast --drop 0.02 --dup 0.02",
+		"--groups 2 --values 500 --multicast --drop 0.02 --dup 0.02", "--groups 2 --values 300 --layout shared-nic",
 	} {
 		t.Run(strings.ReplaceAll(flags, " ", ""), func(t *testing.T) {
 			if !strings.Contains(flags, "--transport") {
@@ -299,7 +302,6 @@ func TestDemoGroups(t *testing.T) {
 	}
 	refused(t, []string{"demo", "--groups", "0"}, "--groups 0", "1 to 16")
 	refused(t, []string{"demo", "--groups", "2", "--transport", "mem", "--floor"}, "--groups 2", "--floor")
-	refused(t, []string{"demo", "--groups", "2", "--layout", "shared-nic", "--transport", "afxdp"}, "shared-nic")
 	refused(t, []string{"demo", "--groups", "2", "--transport", "udp", "--proposers", "2", "--kill-leader-every", "1s"}, "--groups 2", "--kill-leader-every")
 }
 

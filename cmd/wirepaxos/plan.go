@@ -153,33 +153,35 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 	if p.layout == layoutSharedNIC && c.transport != cluster.TransportAFXDP {
 		return fmt.Errorf("--layout %s is about queues of a NIC, which only AF_XDP binds: use --transport afxdp", layoutSharedNIC)
 	}
-	if p.layout == layoutSharedNIC && c.groups > 1 {
-		return fmt.Errorf("--layout %s: its processes share the queues of a NIC, and so would --groups: take another layout", layoutSharedNIC)
-	}
 	perHost := 1
 	if p.layout == layoutSharedNIC {
 		perHost = 2
 	}
+	groups := len(p.file.AllGroups())
 	for i := range p.procs {
 		q := &p.procs[i]
-		q.host, q.queue, q.core = i/perHost, i%perHost, cluster.NoCore
+		q.host, q.queue, q.core = i/perHost, i%perHost*groups, cluster.NoCore
 		if q.queue == 0 {
 			p.hosts = append(p.hosts, netlab.HostSpec{Name: fmt.Sprintf("h%d", q.host+1)})
 		}
 		host := &p.hosts[q.host]
-		host.Queues++
-		if q.queue > 0 {
-			host.Steer = append(host.Steer, steerTo(c.link, q.nodes[0], q.queue))
+		if c.transport != cluster.TransportAFXDP {
+			host.Queues = 1
+			continue
 		}
-		if c.transport == cluster.TransportAFXDP {
+		host.Queues += groups
+		switch {
+		case groups > 1 && q.queue == 0:
 			p.steerGroups(host)
+		case groups == 1 && q.queue > 0:
+			host.Steer = append(host.Steer, steerTo(c.link, q.nodes[0], q.queue))
 		}
 	}
 	return nil
 }
 
-// steerGroups gives a host a queue for each group, and steers there what is the group's, as `wirepaxos nic steer` would a NIC: by its UDP port, or by
-// its EtherType.
+// steerGroups steers what is a group's to its queue, as `wirepaxos nic steer` would a NIC: by its UDP port, or by its EtherType. Where a host has two
+// processes it is the first one's queue, and that one passes on what is the other's.
 func (p *plan) steerGroups(host *netlab.HostSpec) {
 	const etherType, udpPort = 12, 14 + 20 + 2 // the latter the destination's, behind the headers of Ethernet and IPv4
 	for i := 1; i < len(p.file.Groups); i++ {
@@ -187,7 +189,6 @@ func (p *plan) steerGroups(host *netlab.HostSpec) {
 		if p.file.Link == cluster.LinkEthernet {
 			rule.Offset, rule.Bytes = etherType, binary.BigEndian.AppendUint16(nil, p.file.EtherTypes[i])
 		}
-		host.Queues = i + 1
 		host.Steer = append(host.Steer, rule)
 	}
 }
