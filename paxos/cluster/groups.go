@@ -209,10 +209,13 @@ func (f *File) checkLength(key string, length int) error {
 	return nil
 }
 
-// checkEach checks the file as each group but the first sees it; the first one's view has been checked.
+// checkEach checks the file as each group but the first sees it, and the groups against each other; the first one's view has been checked.
 func (f *File) checkEach() error {
+	if len(f.Groups) == 0 {
+		return nil
+	}
 	for i := 1; i < len(f.Groups); i++ {
-		err := f.view(i).validate()
+		err := f.view(i).Validate()
 		if e := (*Error)(nil); errors.As(err, &e) {
 			e.Text = fmt.Sprintf("group %d: %s", f.Groups[i], e.Text)
 		}

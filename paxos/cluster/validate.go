@@ -81,17 +81,6 @@ var (
 // Validate checks the whole file and returns the first fault. What Load and Parse return has passed it; call it again after
 // changing a field.
 func (f *File) Validate() error {
-	if err := f.checkGroups(); err != nil {
-		return err
-	}
-	if err := f.validate(); err != nil || len(f.Groups) == 0 {
-		return err
-	}
-	return f.checkEach()
-}
-
-// validate checks the file as its first group sees it.
-func (f *File) validate() error {
 	for _, rule := range []func() error{f.checkWords, f.checkNumbers, f.checkTiming, f.checkNodes, f.checkCounts, f.checkEndpoints} {
 		if err := rule(); err != nil {
 			return err
@@ -148,6 +137,9 @@ func (f *File) checkWords() error {
 }
 
 func (f *File) checkNumbers() error {
+	if err := f.checkGroups(); err != nil {
+		return err
+	}
 	return f.first([]keyed{
 		{"group", spanGroup.check("group", int64(f.Group))},
 		{"ethertype", checkEtherType(f.EtherType)},
@@ -319,14 +311,14 @@ func (f *File) checkCounts() error {
 	return nil
 }
 
-// checkEndpoints checks what the nodes of one endpoint, one queue, one NIC and one host say about it.
+// checkEndpoints checks what the nodes of one endpoint, one queue, one NIC and one host say about it, and then the same of all further groups.
 func (f *File) checkEndpoints() error {
 	ends, err := f.endpoints()
 	if err != nil {
 		return err
 	}
 	if f.Transport == TransportMem {
-		return nil
+		return f.checkEach()
 	}
 	for i, b := range ends {
 		for _, a := range ends[:i] {
@@ -343,5 +335,5 @@ func (f *File) checkEndpoints() error {
 			}
 		}
 	}
-	return nil
+	return f.checkEach()
 }
