@@ -1,14 +1,17 @@
 package afxdp
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane"
 )
@@ -216,6 +219,35 @@ func TestMTUChangesUnderLoad(t *testing.T) {
 		t.Error("the kernel let a native program have an MTU of 9000")
 	}
 	exchange(t, a, b)
+}
+
+// What is told of other interfaces costs no memory: a busy machine's containers come and go.
+func TestOthersCostNothing(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	w := &watch{index: 7, events: os.NewFile(uintptr(ends[0]), "events")}
+	defer w.events.Close()
+	event := make([]byte, 32)
+	about := func(index uint32) {
+		binary.NativeEndian.PutUint32(event[unix.SizeofNlMsghdr+4:], index)
+		if n, err := unix.Write(ends[1], event); n != len(event) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		about(8)
+		about(9)
+		about(7)
+		if !w.wait() {
+			t.Fatal("not heard")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if n, err := unix.Read(ends[0], event); err != unix.EAGAIN {
+		t.Errorf("another interface ended the wait: %d bytes are left, %v", n, err)
+	}
+	must(t, unix.Close(ends[1]))
 }
 
 // plug makes the pair that newNet made, once more.
