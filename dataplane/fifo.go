@@ -3,7 +3,9 @@ package dataplane
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,7 +54,8 @@ const (
 	fifoNotes = 20
 )
 
-const realTimeShare = "/proc/sys/kernel/sched_rt_runtime_us"
+// realTimeShare is how many µs of a period real-time threads may have of a core; -1: all. The length of a period is in the file beside it.
+const realTimeShare, realTimePeriod = "/proc/sys/kernel/sched_rt_runtime_us", "sched_rt_period_us"
 
 // checkFIFO tells why a loop may not have SCHED_FIFO.
 func checkFIFO(cfg *LoopConfig, allowed []int, sharePath string) error {
@@ -67,11 +70,21 @@ func checkFIFO(cfg *LoopConfig, allowed []int, sharePath string) error {
 	case len(allowed) < 2:
 		return fmt.Errorf("SCHED_FIFO is refused: core %d is the only one that this process may use, and everything else needs one too", cfg.Core)
 	}
-	share, err := os.ReadFile(sharePath)
-	if err == nil && strings.HasPrefix(string(share), "-") {
+	share, knowsShare := readNumber(sharePath)
+	period, knowsPeriod := readNumber(filepath.Join(filepath.Dir(sharePath), realTimePeriod))
+	if knowsShare && (share < 0 || knowsPeriod && share >= period) {
 		return fmt.Errorf("SCHED_FIFO is refused: a loop that hangs would keep core %d for ever: `sysctl -w kernel.sched_rt_runtime_us=950000`", cfg.Core)
 	}
 	return nil
+}
+
+func readNumber(path string) (n int64, there bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	return n, err == nil
 }
 
 // startFIFO begins the lookout and gives the calling thread, which must be locked to its goroutine and pinned, the policy.

@@ -146,6 +146,12 @@ func TestFIFORefused(t *testing.T) {
 	if err := os.WriteFile(on, []byte("950000\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	whole := filepath.Join(t.TempDir(), "share")
+	for path, text := range map[string]string{whole: "1000000\n", filepath.Join(filepath.Dir(whole), realTimePeriod): "1000000\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		name    string
 		cfg     LoopConfig
@@ -159,6 +165,7 @@ func TestFIFORefused(t *testing.T) {
 		{"no core", LoopConfig{FIFO: true, Core: NoCore}, []int{0, 1}, on, "core of its own"},
 		{"no core for others", LoopConfig{FIFO: true, Core: 1}, []int{1}, on, "core 1 is the only one"},
 		{"no share for others", LoopConfig{FIFO: true, Core: 1}, []int{0, 1}, off, "sched_rt_runtime_us=950000"},
+		{"all of it for real-time threads", LoopConfig{FIFO: true, Core: 1}, []int{0, 1}, whole, "sched_rt_runtime_us=950000"},
 		{"negative bound", LoopConfig{FIFO: true, Core: 1, FIFOBoundNs: -1}, []int{0, 1}, on, "negative"},
 	} {
 		err := checkFIFO(&c.cfg, c.allowed, c.share)

@@ -68,7 +68,7 @@ type Info struct {
 	Cell      int    // AF_XDP: bytes of a cell of the UMEM, which the kernel calls a chunk; 0 elsewhere
 	Pages     string // AF_XDP: "huge" (of 2 MiB) or "ordinary", what the UMEM lies in; "" elsewhere
 	Node      string // AF_XDP: NUMA node that the UMEM lies on, "several", or "" where the kernel does not tell
-	BusyPoll  string // AF_XDP: "prefer", "off", or "stalled" where it was asked for and given up; "" elsewhere
+	BusyPoll  string // AF_XDP: "off" or "prefer"; "stalled" or "without effect" where it was asked for and given up; "" elsewhere
 	Note      string // why it is not what was asked for, for people; "" if it is
 }
 

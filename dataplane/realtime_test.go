@@ -8,8 +8,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -159,12 +159,8 @@ func needsRealTime(t *testing.T) {
 	if err != nil || len(cores.Allowed) < 2 {
 		t.Skipf("needs two cores, has %v (%v)", cores.Allowed, err)
 	}
-	number := func(path string) int64 {
-		text, _ := os.ReadFile(path) // "" is no share
-		n, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-		return n
-	}
-	share, period := number(realTimeShare), number("/proc/sys/kernel/sched_rt_period_us")
+	share, _ := readNumber(realTimeShare) // 0 is no share
+	period, _ := readNumber(filepath.Join(filepath.Dir(realTimeShare), realTimePeriod))
 	if share <= 0 || share >= period {
 		t.Skipf("needs a kernel that keeps a part of each core for others: %d of %d µs are for real-time threads", share, period)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,14 +59,7 @@ func TestCostsOfTheSteadyState(t *testing.T) {
 			if status != 0 {
 				t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
 			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := bench.Report{}
-			if err := json.Unmarshal(text, &r); err != nil {
-				t.Fatal(err)
-			}
+			r := readReport(t, path)
 			c := r.Costs
 			if c == nil || !strings.Contains(stdout, "costs of all processes") {
 				t.Fatalf("no costs in:\n%s", stdout)

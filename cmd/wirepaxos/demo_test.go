@@ -213,19 +213,12 @@ func TestDemoOpenLoop(t *testing.T) {
 	if strings.Contains(stdout, "   1 s ") {
 		t.Errorf("there is a line a second:\n%s", stdout)
 	}
-	r := bench.Report{}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		t.Fatal(err)
-	}
+	r := readReport(t, path)
 	if r.Load != "open" || r.RatePerS != 20000 || r.Arrivals != "constant" || r.Values+r.Behind < 19_999 || r.Values+r.Behind > 20_001 || r.LateSubmitUs.Max == 0 {
 		t.Errorf("load %q, %g values/s %s, %d values, %d behind, late %+v", r.Load, r.RatePerS, r.Arrivals, r.Values, r.Behind, r.LateSubmitUs)
 	}
 	total := uint64(0)
-	text, err = os.ReadFile(csv)
+	text, err := os.ReadFile(csv)
 	if err != nil {
 		t.Fatal(err)
 	}

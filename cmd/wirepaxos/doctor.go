@@ -37,6 +37,14 @@ privileges of their transport. --id names the nodes; without it they are those w
 is about that interface; with neither about the machine as such. --lock-memory, --dma-latency and --fifo are what a role would be started with:
 the page then has lines about what they need.
 
+--json prints one object. Its fields keep name and meaning; new ones may come:
+  grade                 the worst of the lines: "green", "yellow" or "red"
+  red, yellow, green    how many lines there are of each
+  lines[].grade
+  lines[].what          what was looked at: "kernel", "core 2 frequency", "eth1 link"
+  lines[].text          how it is
+  lines[].mend          the command, or the step, that mends it; not there on a green line
+
 Exit status: 0 nothing is red; 1 something is; 2 it could not look. --strict makes yellow red. A role with --strict refuses to start where this page has a
 line about it that is not green.`,
 		Example: `  wirepaxos doctor
@@ -71,6 +79,9 @@ func (o *doctorFlags) run() error {
 	}
 	if err != nil {
 		return err
+	}
+	if need.Bare && !o.json {
+		fmt.Println("That was about the machine. About what nodes need of it: wirepaxos doctor --config cluster.toml; about a NIC: wirepaxos doctor --interface eth1")
 	}
 	if n := page.Count(doctor.Red); n > 0 {
 		return failed("doctor: %d red, the first: %v", n, page.First())

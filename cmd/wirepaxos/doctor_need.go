@@ -48,6 +48,7 @@ func needOf(f *cluster.File, ends []cluster.Endpoint, h *holdFlags) *doctor.Need
 		}
 		if need.AFXDP {
 			loop.Interface = e.Interface
+			need.HugePages, need.Cell = f.Hugepages == cluster.HugepagesOn, f.Chunk
 			need.NICs = append(need.NICs, nicOf(f, e, name))
 		}
 		need.Loops = append(need.Loops, loop)
@@ -67,6 +68,7 @@ func nodesOf(e *cluster.Endpoint) string {
 func nicOf(f *cluster.File, e *cluster.Endpoint, name string) doctor.NIC {
 	n := doctor.NIC{
 		Name: name, Interface: e.Interface, Queue: e.Queue, Mode: string(f.Mode), UDP: f.LinkLayer() == cluster.LinkUDP4, MTU: f.MTU, VLAN: int(f.VLAN),
+		EtherType: f.EtherType, Port: e.Port, IP: e.IP, BusyPoll: f.BusyPoll == cluster.BusyPollPrefer,
 	}
 	if n.MTU == 0 { // frames are as long as the interface takes
 		n.MTU = paxos.MinMTU

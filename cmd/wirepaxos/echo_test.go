@@ -73,14 +73,7 @@ func TestDemoFloor(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := bench.Report{}
-	if err := json.Unmarshal(text, &r); err != nil {
-		t.Fatal(err)
-	}
+	r := readReport(t, path)
 	w := r.Wire
 	if w == nil || w.Hops != 2 || w.HopUs <= 0 || w.FloorUs != 2*w.HopUs || w.RatioFloor != r.LatencyUs.P50/w.FloorUs || w.EchoPerS <= 0 || r.WireHops != 0 {
 		t.Errorf("wire %+v, median %g µs, %g wire hops", w, r.LatencyUs.P50, r.WireHops)

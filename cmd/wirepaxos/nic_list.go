@@ -28,6 +28,7 @@ const nicListFields = `
   xdp.known                       whether the kernel tells what the driver can do; false: the other fields of xdp say nothing
   xdp.native                      a program can run in the driver
   xdp.zero_copy                   a socket can be zero-copy, if the driver takes its MTU, queues and settings
+  xdp.lacks                       what keeps a virtio device from zero-copy, as QEMU calls it: "iommu_platform=on", "queue_reset=on"
   xdp.features                    the kernel's words for what the driver can do: "basic", "redirect", "xsk-zerocopy", ...
   xdp.zero_copy_max_segments      buffers of one zero-copy packet
   program                         null: no XDP program is attached

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wirepaxos/dataplane"
 	"wirepaxos/tools/nic"
 )
 
@@ -45,8 +46,8 @@ interrupts off the cores of loops. --queues fails while a port holds a queue, on
 			}
 			t.KeepTags = keepTags
 			var err error
-			if t.LoopCores, err = nic.ParseCPUs(cores); err != nil {
-				return fmt.Errorf("--loop-cores: %w", err)
+			if t.LoopCores, err = dataplane.ParseCores(cores); err != nil {
+				return fmt.Errorf("--loop-cores: %w: want numbers and ranges, like 0-3,8", err)
 			}
 			return nic.Tune(o, name, t)
 		})

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"wirepaxos/bench"
 )
 
 // The stages of a value add up to its whole way, whether roles share a loop or have processes of their own.
@@ -24,14 +20,7 @@ func TestDemoStages(t *testing.T) {
 			if status != 0 {
 				t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
 			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := bench.Report{}
-			if err := json.Unmarshal(text, &r); err != nil {
-				t.Fatal(err)
-			}
+			r := readReport(t, path)
 			if len(r.Stages) != 5 || !strings.Contains(stdout, "the whole way") {
 				t.Fatalf("stages %+v in:\n%s", r.Stages, stdout)
 			}

@@ -71,6 +71,9 @@ func (p *Port) pollEmpty(limit int) int {
 	}
 	p.refill()
 	if p.busyPoll {
+		if !p.stall.napi {
+			p.checkNAPI()
+		}
 		p.kickReceive()
 		return p.rx.ready(limit)
 	}
@@ -137,9 +140,11 @@ func (p *Port) Alloc(frames []dataplane.Frame) int {
 func (p *Port) TxBurst(frames []dataplane.Frame) int {
 	room := p.tx.room(len(frames))
 	queued, bytes := 0, uint64(0)
+	shift := p.cells.shift & 63
 	for i := range frames {
 		f := &frames[i]
-		if !p.sendable(f) {
+		payload := f.Cell<<shift + payloadAt
+		if !p.sendable(f, payload) {
 			p.counters.TxErrors++
 			if p.cells.owned(f.Cell) {
 				p.cells.giveBack(f.Cell)
@@ -151,7 +156,7 @@ func (p *Port) TxBurst(frames []dataplane.Frame) int {
 			frames = frames[:i]
 			break
 		}
-		p.put(f)
+		p.put(f, payload)
 		bytes += uint64(len(f.Data))
 		queued++
 	}
@@ -163,17 +168,16 @@ func (p *Port) TxBurst(frames []dataplane.Frame) int {
 	return len(frames)
 }
 
-// sendable tells whether f came from Alloc, still begins where it did, has a length that fits and a peer that exists.
-func (p *Port) sendable(f *dataplane.Frame) bool {
+// sendable tells whether f came from Alloc, still begins where it did, at payload, has a length that fits and a peer that exists.
+func (p *Port) sendable(f *dataplane.Frame, payload uint64) bool {
 	return f.Cell < uint64(len(p.cells.state)) && p.cells.state[f.Cell] == empty &&
 		len(f.Data) > 0 && len(f.Data) <= p.mtu && int(f.Peer) < len(p.templates) &&
-		&f.Data[0] == &p.umem[f.Cell<<(p.cells.shift&63)+payloadAt]
+		&f.Data[0] == &p.umem[payload]
 }
 
-// put enters f into the TX ring. A packet shorter than Ethernet's least is filled up with zeros: not every driver does so in
+// put enters f, whose payload begins there, into the TX ring. A packet shorter than Ethernet's least is filled up with zeros: not every driver does so in
 // zero-copy mode, and what lay in the cell before is nobody's business.
-func (p *Port) put(f *dataplane.Frame) {
-	payload := f.Cell<<(p.cells.shift&63) + payloadAt
+func (p *Port) put(f *dataplane.Frame, payload uint64) {
 	start := payload - uint64(p.headerLen)
 	p.templates[f.Peer].Put(p.umem[start:payload], len(f.Data))
 	length := p.headerLen + len(f.Data)

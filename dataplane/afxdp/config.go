@@ -73,7 +73,7 @@ type PeerAddr struct {
 
 // BusyPoll asks the kernel to run the driver's receive loop inside our own system calls (Documentation/networking/napi.rst,
 // "Busy polling"), which then are made also when nothing is there. The zero value asks for nothing. It takes effect only
-// with napi_defer_hard_irqs and gro_flush_timeout set on the interface, which is left to whoever owns the machine.
+// with napi_defer_hard_irqs and gro_flush_timeout set on the interface (`wirepaxos nic tune --busy-poll`); Info.Note tells where they are not.
 type BusyPoll struct {
 	Prefer bool // SO_PREFER_BUSY_POLL
 	Micros int  // SO_BUSY_POLL, microseconds; 0 with Prefer: 20

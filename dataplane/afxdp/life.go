@@ -59,6 +59,7 @@ func (p *Port) exchange(q *Port) {
 	p.busyPoll = q.busyPoll
 	p.txPending = false
 	p.stall.waits, p.stall.since, p.stall.stuck = 0, 0, false
+	p.stall.napi, p.stall.seenBefore = false, p.counters.RxFrames
 	if p.steering == nil {
 		return // nothing to receive into and nothing to send by
 	}

@@ -69,3 +69,6 @@ func nameOfProgram(id uint32) string {
 	}
 	return info.Name
 }
+
+// LargestMTU is the largest MTU of an interface with which its queues can be zero-copy, with cells of so many bytes.
+func LargestMTU(cell int) int { return largestMTU(cell) }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -143,12 +141,7 @@ func TestStalePins(t *testing.T) {
 func TestPinRefuses(t *testing.T) {
 	newNet(t, 1)
 	folder := newPinFolder(t)
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "somebody_else", Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()}})
-	must(t, err)
-	defer prog.Close()
-	l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: byName(t, nameA).Attrs().Index})
-	must(t, err)
+	l := attachStranger(t, nameA)
 	defer l.Close()
 	id := attached(t, nameA)
 	if err := Pin(nameA, folder); kind(t, err) != ErrForeign {

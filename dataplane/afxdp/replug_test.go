@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
@@ -121,12 +118,7 @@ func foreignOn(t *testing.T, queues int) (detach func()) {
 	attrs.Name, attrs.NumRxQueues, attrs.NumTxQueues, attrs.HardwareAddr = nameA, queues, queues, macA[:]
 	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerHardwareAddr: macB[:],
 		PeerNumRxQueues: uint32(queues), PeerNumTxQueues: uint32(queues)}))
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "somebody_else", Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()}})
-	must(t, err)
-	defer prog.Close()
-	l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: byName(t, nameA).Attrs().Index})
-	must(t, err)
+	l := attachStranger(t, nameA)
 	for _, name := range []string{nameB, nameA} {
 		must(t, netlink.LinkSetUp(byName(t, name)))
 	}

@@ -3,10 +3,6 @@ package afxdp
 import (
 	"fmt"
 	"testing"
-
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 )
 
 // attached is the id of the XDP program on an interface of the test, 0 if there is none.
@@ -145,17 +141,12 @@ func openSender(t *testing.T, c Config, p *Port) func(t *testing.T) {
 // A program of someone else is named and stays, and our own is not attached.
 func TestForeignProgramStays(t *testing.T) {
 	newNet(t, 1)
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "somebody_else", Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()}})
-	must(t, err)
-	defer prog.Close()
-	l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: byName(t, nameA).Attrs().Index})
-	must(t, err)
+	l := attachStranger(t, nameA)
 	defer l.Close()
 	id := attached(t, nameA)
 
 	ca, _ := ends(LinkEthernet)
-	_, err = Open(ca)
+	_, err := Open(ca)
 	if kind(t, err) != ErrForeign {
 		t.Fatal(err)
 	}

@@ -22,6 +22,9 @@ type stall struct {
 	since int64  // when a look found that some had been made (dataplane.Now); 0: none did
 	stuck bool   // nothing comes without busy-polling either, and people were told
 
+	napi       bool   // the kernel knows which NAPI instance to poll for this socket
+	seenBefore uint64 // frames that the port had received before the socket was bound
+
 	linkUp func() bool  // whether the wire takes packets at all; nil: it does
 	calm   func() error // ends busy-polling
 	tell   func(line string)
@@ -93,6 +96,23 @@ func (p *Port) announce(text string) {
 	}
 }
 
+// checkNAPI finds out whether there is anything to poll, once the socket has received a packet: the kernel learns from it which NAPI instance it came through.
+// Drivers that do not tell (veth since 6.13) are not polled, however often they are asked.
+func (p *Port) checkNAPI() {
+	if p.counters.RxFrames == p.stall.seenBefore {
+		return
+	}
+	id, err := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID)
+	if p.stall.napi = err != nil || id != 0; p.stall.napi {
+		return
+	}
+	p.busyPoll = false
+	p.info.BusyPoll = "without effect"
+	_ = p.stall.calm() // what has no effect does no harm either
+	p.announce(fmt.Sprintf("busy-polling has no effect: the driver does not tell what to poll; if interrupts are deferred, packets wait for their timer until "+
+		"`wirepaxos nic restore %s`", p.info.Interface))
+}
+
 // setBusyPoll asks for what b wants. A kernel that refuses leaves a port that works without. The note says what is missing, if something is.
 func (p *Port) setBusyPoll(m *makings, b *BusyPoll) (note string) {
 	if *b == (BusyPoll{}) {
@@ -127,6 +147,8 @@ func (p *Port) askBusyPoll(prefer, micros, budget int) error {
 func (p *Port) watchStalls(n *nic, c *Config) {
 	name := n.name
 	p.stall = stall{
+		seenBefore: p.counters.RxFrames,
+
 		linkUp: func() bool { return isUp(name) },
 		calm:   func() error { return p.askBusyPoll(0, 0, 0) },
 		tell:   c.Tell,

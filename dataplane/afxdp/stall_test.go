@@ -22,7 +22,7 @@ func newStalling(t *testing.T) *stalling {
 	t.Helper()
 	s := &stalling{told: make(chan string, 8), up: true}
 	s.p, s.k = newFake(t)
-	s.p.zeroCopy, s.p.busyPoll = true, true
+	s.p.zeroCopy, s.p.busyPoll, s.p.stall.napi = true, true, true
 	s.p.info = dataplane.Info{Interface: "eth1", BusyPoll: "prefer"}
 	s.p.tx.flags.Store(unix.XDP_RING_NEED_WAKEUP)
 	s.p.stall.linkUp = func() bool { return s.up }
@@ -170,6 +170,43 @@ func TestFallBackRefused(t *testing.T) {
 	if !contains(s.p.Info().Note, "cannot be ended: no such option") {
 		t.Fatalf("%+v", s.p.Info())
 	}
+}
+
+// A socket that has received a packet and does not know what to poll is polled no longer, which is said; one that has received none is asked later.
+func TestNothingToPoll(t *testing.T) {
+	newNet(t, 1)
+	ca, cb := ends(LinkEthernet)
+	ca.BusyPoll.Prefer = true
+	told := make(chan string, 4)
+	ca.Tell = func(line string) { told <- line }
+	a, b := openPort(t, ca), openPort(t, cb)
+	if !a.busyPoll {
+		t.Skipf("needs a kernel with busy-polling: %s", a.Info().Note)
+	}
+	var one [1]dataplane.Frame
+	a.RxBurst(one[:])
+	if !a.busyPoll || a.Info().BusyPoll != "prefer" {
+		t.Fatalf("before the first packet: %+v", a.Info())
+	}
+	exchange(t, a, b)
+	id, err := unix.GetsockoptInt(a.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID)
+	must(t, err)
+	calls := a.counters.RxSyscalls
+	a.RxBurst(one[:])
+	a.RxBurst(one[:])
+	if id != 0 {
+		if !a.busyPoll || !a.stall.napi || a.counters.RxSyscalls != calls+2 {
+			t.Fatalf("NAPI %d: %+v", id, a.Info())
+		}
+		return
+	}
+	if a.busyPoll || a.Info().BusyPoll != "without effect" || !contains(a.Info().Note, "busy-polling has no effect") || a.counters.RxSyscalls > calls+1 {
+		t.Fatalf("no NAPI: %+v, %d calls", a.Info(), a.counters.RxSyscalls-calls)
+	}
+	if line := <-told; !contains(line, "wpa queue 0: busy-polling has no effect") || !contains(line, "nic restore wpa") || contains(line, "\n") {
+		t.Fatal(line)
+	}
+	exchange(t, a, b)
 }
 
 // Busy-polling can be ended on a socket that has it, and the kernel then says that it is off.

@@ -133,9 +133,7 @@ func TestTooFewHugepages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(err)
-	if after := leftovers(t); after != before {
-		t.Errorf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 	ca.Cells, ca.Hugepages = 64, HugepagesAuto // less than one hugepage: not worth one
 	a, b := openPort(t, ca), openPort(t, cb)
 	if a.Info().Pages != "ordinary" {
@@ -191,9 +189,7 @@ func TestHugepagesOfAFailedBind(t *testing.T) {
 	if _, err := Open(cb); kind(t, err) != ErrNoZeroCopy {
 		t.Fatal(err)
 	}
-	if after := leftovers(t); after != before {
-		t.Errorf("left behind: %+v, before %+v", after, before)
-	}
+	expectNothingLeft(t, before)
 }
 
 // A machine of several nodes: the UMEM belongs on that of the loop's core, else on that of the device.

@@ -62,8 +62,11 @@ func (s *Sysfs) is(index int) bool {
 	return err == nil && n == index
 }
 
+// path is that of a file of the interface. The kernel resolves "device/..", a link, to what the device sits on; path/filepath would cut it off.
+func (s *Sysfs) path(file string) string { return s.folder + "/" + file }
+
 // Read reads a file of the interface, without the blanks around it.
-func (s *Sysfs) Read(file string) (string, error) { return ReadText(filepath.Join(s.folder, file)) }
+func (s *Sysfs) Read(file string) (string, error) { return ReadText(s.path(file)) }
 
 // Number reads a file of the interface that holds one number.
 func (s *Sysfs) Number(file string) (int, error) {
@@ -75,31 +78,54 @@ func (s *Sysfs) Number(file string) (int, error) {
 }
 
 // Write writes a file of the interface in one call.
-func (s *Sysfs) Write(file, text string) error { return WriteText(filepath.Join(s.folder, file), text) }
+func (s *Sysfs) Write(file, text string) error { return WriteText(s.path(file), text) }
 
 // Driver is the name of the driver that the device of the interface is bound to; "" for an interface without one, as virtual ones are.
 func (s *Sysfs) Driver() string {
-	target, err := os.Readlink(s.folder + "/device/driver")
+	target, err := os.Readlink(s.path("device/driver"))
 	if err != nil {
 		return ""
 	}
 	return filepath.Base(target)
 }
 
-// NUMANode is the node that the device of the interface sits on; -1: none, or unknown.
+// NUMANode is the node that the device of the interface sits on, or what the device sits on, as virtio does; -1: none, or unknown.
 func (s *Sysfs) NUMANode() int {
-	if n, err := s.Number("device/numa_node"); err == nil {
-		return n
+	for _, file := range []string{"device/numa_node", "device/../numa_node"} {
+		if n, err := s.Number(file); err == nil {
+			return n
+		}
 	}
 	return -1
+}
+
+// VirtioLacks are what a virtio device lacks for zero-copy, as QEMU calls it: its driver says that it can do it with any device. None: it lacks nothing, or
+// is no virtio device.
+func (s *Sysfs) VirtioLacks() (lacks []string) {
+	if s.Driver() != "virtio_net" {
+		return nil
+	}
+	bits, err := s.Read("device/features") // a digit for each of the negotiated, from bit 0 on
+	if err != nil {
+		return nil
+	}
+	const accessPlatform, ringReset = 33, 40 // VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_RING_RESET
+	for _, f := range []struct {
+		bit  int
+		name string
+	}{{accessPlatform, "iommu_platform=on"}, {ringReset, "queue_reset=on"}} {
+		if f.bit >= len(bits) || bits[f.bit] != '1' {
+			lacks = append(lacks, f.name)
+		}
+	}
+	return lacks
 }
 
 // Interrupts lists those of the interface's device: MSI vectors of the device or, where it sits on a bus of its own as virtio does, of its parent.
 func (s *Sysfs) Interrupts() []int {
 	var all []int
 	for _, folder := range []string{"device/msi_irqs", "device/../msi_irqs"} {
-		// The kernel resolves "device/..", a link, to the parent of the device; path/filepath would cut it off.
-		entries, err := os.ReadDir(s.folder + "/" + folder)
+		entries, err := os.ReadDir(s.path(folder))
 		if err != nil {
 			continue
 		}

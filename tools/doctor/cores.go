@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"wirepaxos/dataplane"
@@ -16,7 +15,7 @@ const cpuDir = "/sys/devices/system/cpu/"
 func (e *exam) cores() {
 	isolated, nohz, rcu := e.coreFile(cpuDir+"isolated"), e.coreFile(cpuDir+"nohz_full"), e.bootCores("rcu_nocbs")
 	if e.need.Bare {
-		e.isolatedCores(isolated, nohz, rcu)
+		e.allCores(isolated, nohz, rcu)
 	}
 	named := map[int]string{}
 	for _, l := range e.need.Loops {
@@ -67,25 +66,6 @@ func (e *exam) bootCores(key string) (cores []int) {
 	return cores
 }
 
-// isolatedCores is about the machine where no loop is named.
-func (e *exam) isolatedCores(isolated, nohz, rcu []int) {
-	const what = "isolated cores"
-	if len(isolated) == 0 {
-		e.yellow(what, "none: the kernel runs other threads wherever loops run",
-			"boot with isolcpus=LIST nohz_full=LIST rcu_nocbs=LIST, LIST being the cores for loops, such as 2-3")
-		return
-	}
-	e.green(what, fmt.Sprintf("%s; without a tick (nohz_full): %s; without RCU callbacks (rcu_nocbs): %s", dataplane.FormatCores(isolated),
-		orNone(nohz), orNone(rcu)))
-}
-
-func orNone(cores []int) string {
-	if len(cores) == 0 {
-		return "none"
-	}
-	return dataplane.FormatCores(cores)
-}
-
 // unpinned is a loop without a core of its own: that is right where it sleeps.
 func (e *exam) unpinned(l Loop) {
 	if l.Spins {
@@ -98,8 +78,8 @@ func (e *exam) unpinned(l Loop) {
 
 func (e *exam) isolation(what string, l Loop, isolated, nohz, rcu []int) {
 	what += " isolation"
-	core := strconv.Itoa(l.Core)
-	mend := fmt.Sprintf("boot with isolcpus=%s nohz_full=%s rcu_nocbs=%s", core, core, core)
+	all := dataplane.FormatCores(e.need.cores())
+	mend := fmt.Sprintf("boot with isolcpus=%s nohz_full=%s rcu_nocbs=%s", all, all, all)
 	var without []string
 	for _, k := range []struct {
 		key   string
@@ -137,11 +117,16 @@ func (e *exam) siblings(what string, l Loop) {
 func (e *exam) node(what string, l Loop) {
 	what += " NUMA node"
 	own := e.list(fmt.Sprintf("%scpu%d/node[0-9]*", cpuDir, l.Core))
-	device, there := e.number("/sys/class/net/" + l.Interface + "/device/numa_node")
+	device := -1
+	if l.Interface != "" {
+		if s := e.look(l.Interface); s.err == nil {
+			device = s.driver.Node
+		}
+	}
 	switch {
 	case len(own) == 0:
 		e.green(what, "the machine has one")
-	case l.Interface == "" || !there || device < 0:
+	case device < 0:
 		e.green(what, strings.TrimPrefix(filepath.Base(own[0]), "node")+"; no NIC is bound to another")
 	case filepath.Base(own[0]) != fmt.Sprintf("node%d", device):
 		near, _ := e.read(fmt.Sprintf("/sys/devices/system/node/node%d/cpulist", device))

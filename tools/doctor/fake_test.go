@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/dataplane/netdev"
+	"wirepaxos/tools/nic"
 )
 
 // files are what a machine's kernel tells, by path.
@@ -39,7 +41,6 @@ func sound() files {
 		"/sys/devices/system/cpu/online":                                     "0-7\n",
 		"/sys/devices/system/cpu/possible":                                   "0-7\n",
 		"/sys/devices/system/node/node0/cpulist":                             "0-3\n",
-		"/sys/class/net/eth1/device/numa_node":                               "0\n",
 	}
 	for _, core := range []string{"2", "3"} {
 		dir := "/sys/devices/system/cpu/cpu" + core
@@ -58,9 +59,15 @@ type machine struct {
 	files  files
 	sight  afxdp.Sight
 	driver Driver
+	taken  []nic.Holder
+	others []nic.Interface // of List
+	listed error
 	tried  []Attempt
 	held   error
 }
+
+// inDriver is what a driver with native XDP can do.
+const inDriver = netdev.Basic | netdev.Redirect
 
 var mac = net.HardwareAddr{2, 0, 0, 0, 0, 1}
 
@@ -68,7 +75,8 @@ func soundMachine() *machine {
 	return &machine{
 		files:  sound(),
 		sight:  afxdp.Sight{Name: "eth1", Index: 3, MTU: 1500, MAC: mac, Queues: 1, Up: true, Carrier: true, State: "up"},
-		driver: Driver{Name: "ice", KnowsXDP: true, XDP: xdpEnough | xdpZeroCopy, Features: map[string]bool{"rx-gro": true}, Clock: "hardware"},
+		driver: Driver{Name: "ice", KnowsXDP: true, XDP: inDriver | netdev.XSKZeroCopy, Features: map[string]bool{"rx-gro": true}, Clock: "hardware"},
+		others: []nic.Interface{{Name: "eth1", Kind: "device", Bus: "0000:3b:00.0", Driver: "ice"}},
 		tried:  []Attempt{{What: "AF_XDP socket"}},
 	}
 }
@@ -95,6 +103,8 @@ func (m *machine) source(t *testing.T) *Source {
 			return &s, nil
 		},
 		Ask:  func(*afxdp.Sight) Driver { return m.driver },
+		Held: func(*afxdp.Sight, int) []nic.Holder { return m.taken },
+		List: func() ([]nic.Interface, error) { return m.others, m.listed },
 		Try:  func() []Attempt { return m.tried },
 		Hold: func(string) error { return m.held },
 		Exec: func() string { return "/usr/bin/wirepaxos" },
@@ -107,7 +117,7 @@ func cluster() *Need {
 	return &Need{
 		AFXDP: true,
 		Loops: []Loop{{Name: "node 1", Core: 2, Interface: "eth1", Spins: true}, {Name: "node 2", Core: 3, Interface: "eth1"}},
-		NICs:  []NIC{{Name: "node 1", Interface: "eth1", Mode: "auto", MTU: 1400, MAC: mac}},
+		NICs:  []NIC{{Name: "node 1", Interface: "eth1", Mode: "auto", MTU: 1400, MAC: mac, EtherType: 0x88B5, Port: 7471}},
 	}
 }
 

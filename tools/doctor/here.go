@@ -11,11 +11,13 @@ import (
 
 	"wirepaxos/dataplane"
 	"wirepaxos/dataplane/afxdp"
+	"wirepaxos/tools/nic"
 )
 
 // Here is this machine, seen from the network namespace of the calling thread.
 func Here() *Source {
-	return &Source{Root: "/", Look: afxdp.Look, Ask: ask, Try: try, Hold: hold, Exec: executable, Ours: ours}
+	interfaces := func() ([]nic.Interface, error) { return nic.List(nic.DefaultPlaces()) }
+	return &Source{Root: "/", Look: afxdp.Look, Ask: ask, Held: held, List: interfaces, Try: try, Hold: hold, Exec: executable, Ours: ours}
 }
 
 // try does what a process with an AF_XDP port does first, and undoes it: a socket bound to nothing, a program attached to nothing.

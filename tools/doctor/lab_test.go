@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 	"wirepaxos/dataplane/afxdp"
 	"wirepaxos/tools/netlab"
+	"wirepaxos/tools/nic"
 )
 
 // labHost is where the tests look: an end of a veth pair with two queues.
@@ -80,14 +82,14 @@ func TestLab(t *testing.T) {
 	if page.Count(Red) > 0 {
 		t.Errorf("nothing is wrong: %v", page.First())
 	}
-	expect(t, page, nic+" queue", Green, "queues 0 to 1")
+	expect(t, page, nic+" queue", Green, "0 is free", "0 to 1")
 	expect(t, page, nic+" mode", Green, "veth", "native")
 	expect(t, page, nic+" program", Green, "none")
 	expect(t, page, nic+" steering", Yellow, "2 queues")
 
 	bad := sound
 	bad.Queue = 2
-	expect(t, labNIC(t, lab, bad), nic+" queue", Red, "queue 2", "queues 0 to 1")
+	expect(t, labNIC(t, lab, bad), nic+" queue", Red, "queue 2", "0 to 1", "--queues 3")
 	bad = sound
 	bad.Mode = afxdp.ModeZeroCopy
 	expect(t, labNIC(t, lab, bad), nic+" mode", Red, "veth has no zero-copy")
@@ -138,7 +140,7 @@ func TestLabPrograms(t *testing.T) {
 		return err
 	})
 	page := labNIC(t, lab, sound)
-	expect(t, page, nic+" program", Red, `"stranger"`, "xdp off")
+	expect(t, page, nic+" program", Red, `"stranger"`, "ip link set dev wp0 xdpgeneric off")
 	expect(t, page, nic+" mode", Yellow, "generic")
 	if err := attached.Close(); err != nil {
 		t.Fatal(err)
@@ -156,6 +158,46 @@ func TestLabPrograms(t *testing.T) {
 	expect(t, labNIC(t, lab, sound), nic+" program", Green, "ours")
 }
 
+// Interrupts that are not deferred while a socket polls: the command defers them.
+func TestLabBusyPolling(t *testing.T) {
+	lab := newLab(t)
+	n := NIC{Mode: afxdp.ModeCopy, MTU: 1400, BusyPoll: true}
+	const what = netlab.Interface + " busy polling"
+	expect(t, labNIC(t, lab, n), what, Yellow, "napi_defer_hard_irqs 0", "wirepaxos nic tune wp0 --busy-poll")
+	var tuning nic.Tuning // that command's
+	tuning.BusyPolling()
+	dir := t.TempDir()
+	o := nic.Options{Places: nic.Places{Pins: dir + "/bpf", State: dir}, Say: t.Logf}
+	inLab(t, lab, func(netlink.Link) error { return nic.Tune(o, netlab.Interface, tuning) })
+	expect(t, labNIC(t, lab, n), what, Green, "2 polls, 200000 ns")
+	inLab(t, lab, func(netlink.Link) error { return nic.Restore(o, netlab.Interface) })
+	expect(t, labNIC(t, lab, n), what, Yellow)
+}
+
+// Hugepages that are wanted and not reserved: the command reserves them.
+func TestHugePagesHere(t *testing.T) {
+	const reserved = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+	before, err := os.ReadFile(reserved)
+	if err != nil || strings.TrimSpace(string(before)) != "0" || os.Getuid() != 0 {
+		t.Skipf("needs root and a machine on which nobody has reserved hugepages: %q, %v", before, err)
+	}
+	need := &Need{Bare: true, HugePages: true}
+	page := Examine(need, Here())
+	expect(t, page, "hugepages", Red, "reserved: none", "echo 4 > "+reserved)
+	t.Cleanup(func() {
+		if err := os.WriteFile(reserved, before, 0o644); err != nil {
+			t.Error(err)
+		}
+	})
+	if out, err := exec.Command("sh", "-c", page.line(t, "hugepages").Mend).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if now, err := os.ReadFile(reserved); err != nil || strings.TrimSpace(string(now)) != "4" {
+		t.Skipf("needs 8 MiB of memory in one piece each of 2: %s, %v", now, err)
+	}
+	expect(t, Examine(need, Here()), "hugepages", Green, "4 free")
+}
+
 // This machine is whatever it is; the page about it is whole, and mends what it finds wrong.
 func TestHere(t *testing.T) {
 	page := Examine(&Need{Bare: true, FIFO: true, DMALatency: true, LockMemory: true}, Here())
@@ -164,7 +206,7 @@ func TestHere(t *testing.T) {
 			t.Errorf("%v: %+v", l.Grade, l)
 		}
 	}
-	for _, what := range []string{"kernel", "CAP_NET_RAW", "AF_XDP socket", "XDP program", "clock source", "steal", "isolated cores", "locked memory"} {
+	for _, what := range []string{"kernel", "capabilities", "AF_XDP socket", "XDP program", "clock source", "steal", "isolated cores", "locked memory", "hyper-threads", "NUMA nodes", "C-states", "frequency", "NICs"} {
 		page.line(t, what)
 	}
 }

@@ -12,8 +12,18 @@ import (
 	"wirepaxos/dataplane/afxdp"
 )
 
-// umemBytes is what one queue locks: its UMEM.
-const umemBytes = afxdp.DefaultCells * afxdp.SmallCell
+// queueBytes is what one queue locks: its UMEM.
+func (n *Need) queueBytes() int { return afxdp.DefaultCells * n.cell() }
+
+// umem is what all queues lock together: the kernel counts for the user, not for the process.
+func (n *Need) umem() uint64 { return uint64(n.queueBytes() * max(len(n.NICs), 1)) }
+
+func (n *Need) cell() int {
+	if n.Cell == 0 {
+		return afxdp.SmallCell
+	}
+	return n.Cell
+}
 
 // memory looks at what can be locked, and in which pages it lies.
 func (e *exam) memory() {
@@ -36,8 +46,8 @@ func (e *exam) lockedMemory() {
 		e.green(what, "no limit: CAP_IPC_LOCK")
 	case !there:
 		e.yellow(what, "/proc/self/limits does not tell the limit", "mount /proc: mount -t proc proc /proc")
-	case limit < umemBytes && (e.need.AFXDP || e.need.Bare):
-		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM of one queue takes %d", limit>>10, umemBytes>>10), mend)
+	case limit < e.need.umem() && (e.need.AFXDP || e.need.Bare):
+		e.red(what, fmt.Sprintf("%d KiB may be locked, and the UMEM takes %d", limit>>10, e.need.umem()>>10), mend)
 	case e.need.LockMemory && limit != math.MaxUint64:
 		e.red(what, fmt.Sprintf("%d KiB may be locked, which is less than a process has", limit>>10), mend)
 	default:
@@ -84,8 +94,9 @@ func (e *exam) transparentPages() {
 	}
 }
 
-// hugePages tells of reserved ones; nothing needs them to start.
+// hugePages tells of reserved ones. They are needed where the cluster file asks for them, for the UMEM of each queue.
 func (e *exam) hugePages() {
+	const what, dir2M = "hugepages", "/sys/kernel/mm/hugepages/hugepages-2048kB"
 	var sizes []string
 	for _, dir := range e.list("/sys/kernel/mm/hugepages/hugepages-*kB") {
 		total, _ := e.number(dir + "/nr_hugepages")
@@ -95,9 +106,19 @@ func (e *exam) hugePages() {
 			sizes = append(sizes, fmt.Sprintf("%d of %d MiB, %d free", total, kib>>10, free))
 		}
 	}
-	if len(sizes) == 0 {
-		e.green("hugepages", "none reserved, and none needed")
-		return
+	text := orWord(strings.Join(sizes, "; "), "none")
+	perQueue := (e.need.queueBytes() + afxdp.HugepageSize - 1) / afxdp.HugepageSize
+	wanted := int64(max(len(e.need.NICs), 1) * perQueue)
+	total, there := e.number(dir2M + "/nr_hugepages")
+	free, _ := e.number(dir2M + "/free_hugepages")
+	switch {
+	case !e.need.HugePages:
+		e.green(what, "reserved: "+text+"; not needed")
+	case !there:
+		e.red(what, "this kernel has none of 2 MiB", "boot a kernel with CONFIG_HUGETLBFS, or hugepages = \"auto\" in the cluster file")
+	case free < wanted:
+		e.red(what, fmt.Sprintf("reserved: %s; the UMEM takes %d of 2 MiB", text, wanted), fmt.Sprintf("echo %d > %s/nr_hugepages", total+wanted-free, dir2M))
+	default:
+		e.green(what, fmt.Sprintf("reserved: %s; the UMEM takes %d", text, wanted))
 	}
-	e.green("hugepages", "reserved: "+strings.Join(sizes, "; "))
 }

@@ -19,30 +19,28 @@ func (e *exam) nic(n NIC) {
 		e.red(n.Name, "it has no interface", "interface = \"eth1\" in the cluster file, or --interface")
 		return
 	}
-	s, err := e.from.Look(n.Interface)
+	seen := e.look(n.Interface)
+	s, d := seen.sight, &seen.driver
 	switch {
-	case errors.Is(err, afxdp.ErrNoInterface):
-		e.red(n.Interface, "there is no such interface", "name one of those that `ip link` shows, with interface = in the cluster file, or --interface")
+	case errors.Is(seen.err, afxdp.ErrNoInterface):
+		e.red(n.Interface, "there is no such interface", "name one of those that `wirepaxos nic list` shows, with interface = in the cluster file, or --interface")
 		return
-	case err != nil:
-		e.red(n.Interface, err.Error(), "check that netlink works for this process")
+	case seen.err != nil:
+		e.red(n.Interface, seen.err.Error(), "check that netlink works for this process")
 		return
-	}
-	d := e.from.Ask(s)
-	if d.Name == "" {
-		d.Name = "a driver without a name"
 	}
 	if !e.link(n, s) {
 		return
 	}
 	e.queue(n, s)
-	e.mode(n, s, &d)
+	e.mode(n, s, d)
 	e.program(n, s)
-	e.steering(n, s, &d)
-	e.mtu(n, s)
-	e.offloads(n, &d)
+	e.steering(n, s, d)
+	e.mtu(n, s, d)
+	e.offloads(n, d)
+	e.busyPolling(n, d)
 	e.address(n, s)
-	e.timestamps(n, &d)
+	e.timestamps(n, d)
 }
 
 func (e *exam) link(n NIC, s *afxdp.Sight) bool {
@@ -61,37 +59,62 @@ func (e *exam) link(n NIC, s *afxdp.Sight) bool {
 
 func (e *exam) queue(n NIC, s *afxdp.Sight) {
 	what := n.Interface + " queue"
-	queues := fmt.Sprintf("it has queues 0 to %d", s.Queues-1)
+	queues := "it has no other"
+	if s.Queues > 1 {
+		queues = fmt.Sprintf("it has 0 to %d", s.Queues-1)
+	}
+	taken := []string{}
+	for _, h := range e.from.Held(s, n.Queue) {
+		who := orWord(h.Who(), "a process that cannot be seen from here")
+		if h.Queue == n.Queue {
+			e.red(what, fmt.Sprintf("%d is taken, by %s", n.Queue, who), "end that process, or name another queue = in the cluster file")
+			return
+		}
+		taken = append(taken, fmt.Sprintf("%d by %s", h.Queue, who))
+	}
 	switch {
 	case n.Queue >= s.Queues:
-		e.red(what, fmt.Sprintf("%s is to bind queue %d, and %s", n.Name, n.Queue, queues),
-			fmt.Sprintf("ethtool -L %s combined %d, or another queue = in the cluster file", n.Interface, n.Queue+1))
-	case n.Queue == NoQueue:
-		e.green(what, queues)
+		e.red(what, fmt.Sprintf("%s is to bind queue %d, and it has 0 to %d", n.Name, n.Queue, s.Queues-1),
+			fmt.Sprintf("wirepaxos nic tune %s --queues %d, or another queue = in the cluster file", n.Interface, n.Queue+1))
+	case n.Queue != NoQueue:
+		e.green(what, fmt.Sprintf("%d is free; %s", n.Queue, queues))
+	case len(taken) > 0:
+		e.green(what, fmt.Sprintf("%d of them; taken: %s", s.Queues, strings.Join(taken, ", ")))
 	default:
-		e.green(what, fmt.Sprintf("%d is there: %s", n.Queue, queues))
+		e.green(what, fmt.Sprintf("%d of them, all free", s.Queues))
 	}
 }
 
-// The bits of NETDEV_A_DEV_XDP_FEATURES (Documentation/netlink/specs/netdev.yaml).
-const (
-	xdpBasic     = 1 << 0
-	xdpRedirect  = 1 << 1
-	xdpZeroCopy  = 1 << 3
-	xdpEnough    = xdpBasic | xdpRedirect
-	chooseNotice = "take a NIC whose driver has it, or say that copy mode is meant: mode = \"copy\" in the cluster file, or --mode copy"
-)
+const chooseNotice = "take a NIC whose driver has it, or say that copy mode is meant: mode = \"copy\" in the cluster file, or --mode copy"
+
+// zeroCopySince are kernels that brought zero-copy to drivers that virtual and small machines have (the kernel's history).
+var zeroCopySince = map[string]version{"virtio_net": {6, 13}, "igb": {6, 14}}
+
+// noZeroCopy says why a driver has none, and what to do.
+func (e *exam) noZeroCopy(d *Driver) (why, mend string) {
+	release, _ := e.read("/proc/sys/kernel/osrelease")
+	v, err := parseVersion(release)
+	since, known := zeroCopySince[d.Name]
+	switch {
+	case len(d.Lacks) > 0:
+		return "the virtual machine's device was made without what zero-copy needs",
+			fmt.Sprintf("start it with -device virtio-net-pci,…,%s (QEMU), or mode = \"copy\"", strings.Join(d.Lacks, ","))
+	case known && err == nil && v.less(since):
+		return fmt.Sprintf("%s has no zero-copy before kernel %v", d.Name, since), fmt.Sprintf("boot %v or later, or mode = \"copy\"", since)
+	}
+	return d.Name + " has no zero-copy", chooseNotice
+}
 
 // mode tells what a socket would get, as far as the driver tells before it is bound.
 func (e *exam) mode(n NIC, s *afxdp.Sight, d *Driver) {
 	what := n.Interface + " mode"
-	native := d.XDP&xdpEnough == xdpEnough
-	zeroCopy := native && d.XDP&xdpZeroCopy != 0
+	native, zeroCopy := d.XDP.Native(), d.XDP.ZeroCopy() && len(d.Lacks) == 0
+	why, mend := e.noZeroCopy(d)
 	switch {
 	case s.Program.ID != 0 && !s.Program.Native && n.Mode == afxdp.ModeZeroCopy:
-		e.red(what, "the program on it runs in generic mode, where nothing is zero-copy", "ip link set dev "+n.Interface+" xdpgeneric off")
+		e.red(what, "the program on it runs in generic mode, where nothing is zero-copy", takeOff(s))
 	case s.Program.ID != 0 && !s.Program.Native:
-		e.yellow(what, "the program on it runs in generic mode: every packet becomes a socket buffer first", "ip link set dev "+n.Interface+" xdpgeneric off")
+		e.yellow(what, "the program on it runs in generic mode: every packet becomes a socket buffer first", takeOff(s))
 	case !d.KnowsXDP:
 		e.yellow(what, d.Name+": this kernel does not tell what drivers can do (the netdev family of 6.3)", "start a role and read the mode in its first lines")
 	case !native && n.Mode == afxdp.ModeZeroCopy:
@@ -99,16 +122,25 @@ func (e *exam) mode(n NIC, s *afxdp.Sight, d *Driver) {
 	case !native:
 		e.yellow(what, d.Name+" has no native XDP: every packet becomes a socket buffer first (generic mode)", "take a NIC whose driver has it, such as ixgbe, i40e, ice, mlx5")
 	case !zeroCopy && n.Mode == afxdp.ModeZeroCopy:
-		e.red(what, d.Name+" has no zero-copy, and mode is zerocopy", chooseNotice)
+		e.red(what, why+", and mode is zerocopy", mend)
 	case !zeroCopy && n.Mode == afxdp.ModeCopy:
 		e.green(what, d.Name+": native XDP; copy mode, as asked for")
 	case !zeroCopy:
-		e.yellow(what, d.Name+" has no zero-copy: the kernel copies every packet", chooseNotice)
+		e.yellow(what, why+": the kernel copies every packet", mend)
 	case n.Mode == afxdp.ModeCopy:
 		e.yellow(what, d.Name+" has zero-copy, and mode is copy", "mode = \"auto\" or \"zerocopy\" in the cluster file")
 	default:
 		e.green(what, d.Name+": native XDP and zero-copy")
 	}
+}
+
+// takeOff takes a program away that outlived whoever attached it. The command has to name the mode, or the kernel looks for one in the driver alone.
+func takeOff(s *afxdp.Sight) string {
+	mode := "xdpgeneric"
+	if s.Program.Native {
+		mode = "xdpdrv"
+	}
+	return fmt.Sprintf("end what attached it; if nothing runs that did: ip link set dev %s %s off, or wirepaxos nic attach %s --replace", s.Name, mode, s.Name)
 }
 
 func (e *exam) program(n NIC, s *afxdp.Sight) {
@@ -122,43 +154,15 @@ func (e *exam) program(n NIC, s *afxdp.Sight) {
 		e.red(what, fmt.Sprintf("one is attached (id %d), and this process may not ask whose it is", p.ID), "run as root")
 	default:
 		e.red(what, fmt.Sprintf("%q (id %d) is not ours, and an interface has room for one", p.Name, p.ID),
-			fmt.Sprintf("stop what attached it; if nothing runs: ip link set dev %s xdp off", n.Interface))
+			takeOff(s))
 	}
 }
 
-// steering is about which queue our packets come in on.
-func (e *exam) steering(n NIC, s *afxdp.Sight, d *Driver) {
-	what := n.Interface + " steering"
-	if s.Queues <= 1 {
-		e.green(what, "one queue, where everything arrives")
-		return
-	}
-	if n.Queue == NoQueue {
-		e.green(what, fmt.Sprintf("%d queues; which of them a role needs, its cluster file says", s.Queues))
-		return
-	}
-	mend := fmt.Sprintf("wirepaxos nic steer %s, or leave it one queue: ethtool -L %s combined 1", n.Interface, n.Interface)
-	elsewhere := 0
-	for _, queue := range d.RSS {
-		if int(queue) != n.Queue {
-			elsewhere++
-		}
-	}
-	switch {
-	case len(d.RSS) > 0 && elsewhere == 0:
-		e.green(what, fmt.Sprintf("everything arrives on queue %d", n.Queue))
-	case !n.UDP && n.Queue == 0:
-		e.yellow(what, fmt.Sprintf("%d queues: most NICs deliver raw Ethernet frames on queue 0, not all", s.Queues), mend)
-	case n.UDP:
-		e.yellow(what, fmt.Sprintf("%d queues: the NIC spreads UDP over them by addresses and ports, and only queue %d is bound", s.Queues, n.Queue), mend)
-	default:
-		e.yellow(what, fmt.Sprintf("%d queues: frames arrive on queue %d only if they are steered there", s.Queues, n.Queue), mend)
-	}
-}
-
-func (e *exam) mtu(n NIC, s *afxdp.Sight) {
+func (e *exam) mtu(n NIC, s *afxdp.Sight, d *Driver) {
 	what := n.Interface + " MTU"
-	headers := 0
+	headers, room := 0, afxdp.LargestMTU(e.need.cell())
+	tooLong := fmt.Sprintf("%d: packets do not fit cells of %d bytes, so that no queue is zero-copy", s.MTU, e.need.cell())
+	mend := fmt.Sprintf("ip link set dev %s mtu %d, or chunk = %d in the cluster file", n.Interface, min(room, 1500), afxdp.LargeCell)
 	if n.UDP {
 		headers = header.IPv4Len + header.UDPLen
 	}
@@ -166,6 +170,10 @@ func (e *exam) mtu(n NIC, s *afxdp.Sight) {
 	case n.MTU+headers > s.MTU:
 		e.red(what, fmt.Sprintf("%d, and frames of %s have up to %d bytes of payload behind %d of headers", s.MTU, n.Name, n.MTU, headers),
 			fmt.Sprintf("ip link set dev %s mtu %d, or a smaller mtu = in the cluster file", n.Interface, n.MTU+headers))
+	case s.MTU > room && n.Mode == afxdp.ModeZeroCopy:
+		e.red(what, tooLong+", and mode is zerocopy", mend)
+	case s.MTU > room && s.MTU <= nativeMTU && n.Mode != afxdp.ModeCopy && d.XDP.ZeroCopy():
+		e.yellow(what, tooLong, mend)
 	case s.MTU > nativeMTU:
 		e.yellow(what, fmt.Sprintf("%d: most drivers take no native program beyond %d", s.MTU, nativeMTU), fmt.Sprintf("ip link set dev %s mtu 1500", n.Interface))
 	default:
@@ -184,7 +192,7 @@ func (e *exam) offloads(n NIC, d *Driver) {
 	}
 	if n.VLAN != 0 && d.Features["rx-vlan-hw-parse"] {
 		e.red(what, fmt.Sprintf("the NIC takes VLAN tags off before the program sees them, and frames of %s are tagged %d", n.Name, n.VLAN),
-			"ethtool -K "+n.Interface+" rxvlan off")
+			"wirepaxos nic tune "+n.Interface+" --keep-vlan-tags")
 	}
 	if len(bad) > 0 {
 		e.yellow(what, "the NIC joins packets before the program sees them ("+strings.Join(bad, ", ")+"), and drivers refuse XDP beside it",
@@ -193,6 +201,23 @@ func (e *exam) offloads(n NIC, d *Driver) {
 	}
 	if n.VLAN == 0 || !d.Features["rx-vlan-hw-parse"] {
 		e.green(what, "none that changes packets before the program sees them")
+	}
+}
+
+// busyPolling is about the two settings without which the kernel polls for a socket and interrupts it all the same (Documentation/networking/af_xdp.rst).
+func (e *exam) busyPolling(n NIC, d *Driver) {
+	if !n.BusyPoll {
+		return
+	}
+	what := n.Interface + " busy polling"
+	switch {
+	case d.Defer < 0 || d.FlushNs < 0:
+		e.yellow(what, "the kernel does not tell whether interrupts are deferred", "boot a kernel of 5.11 or later, or busy_poll = \"off\" in the cluster file")
+	case d.Defer == 0 || d.FlushNs == 0:
+		e.yellow(what, fmt.Sprintf("interrupts are not deferred while a socket polls (napi_defer_hard_irqs %d, gro_flush_timeout %d)", d.Defer, d.FlushNs),
+			"wirepaxos nic tune "+n.Interface+" --busy-poll")
+	default:
+		e.green(what, fmt.Sprintf("interrupts are deferred: %d polls, %d ns", d.Defer, d.FlushNs))
 	}
 }
 

@@ -3,7 +3,6 @@ package doctor
 import (
 	"fmt"
 	"io"
-	"strings"
 )
 
 // Grade is how bad a line is.
@@ -84,7 +83,8 @@ var colours = [...]string{Green: "\x1b[32m", Yellow: "\x1b[33m", Red: "\x1b[31m"
 
 const plain = "\x1b[0m"
 
-// Write writes the page for people: a line for each finding, below it what mends it. The words are there with colours and without.
+// Write writes the page for people: a line for each finding, and below one that is not green the command that mends it, to be copied. The words are there
+// with colours and without.
 func (p *Page) Write(w io.Writer, coloured bool) error {
 	width := 0
 	for _, l := range p.Lines {
@@ -101,10 +101,21 @@ func (p *Page) Write(w io.Writer, coloured bool) error {
 		if l.Mend == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%s%s\n", strings.Repeat(" ", width+10)+"-> ", l.Mend); err != nil {
+		if _, err := fmt.Fprintf(w, "     -> %s\n", l.Mend); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d red, %d yellow, %d green\n", p.Count(Red), p.Count(Yellow), p.Count(Green))
+	_, err := fmt.Fprintf(w, "%d red, %d yellow, %d green%s\n", p.Count(Red), p.Count(Yellow), p.Count(Green), p.verdict())
 	return err
+}
+
+// verdict says what the colours mean, where there are others than green.
+func (p *Page) verdict() string {
+	switch p.Worst() {
+	case Red:
+		return ": what is red keeps a role from starting, or from hearing anything"
+	case Yellow:
+		return ": roles run, slower or less evenly than they could"
+	}
+	return ""
 }

@@ -52,11 +52,11 @@ var capabilities = []capability{
 // sharesNIC tells whether two loops have a queue each of one interface.
 func (n *Need) sharesNIC() bool {
 	seen := map[string]bool{}
-	for _, nic := range n.NICs {
-		if seen[nic.Interface] {
+	for _, q := range n.NICs {
+		if seen[q.Interface] {
 			return true
 		}
-		seen[nic.Interface] = nic.Name != ""
+		seen[q.Interface] = q.Name != ""
 	}
 	return false
 }
@@ -67,17 +67,17 @@ func (e *exam) privileges() {
 	if !known {
 		e.yellow("capabilities", "/proc/self/status does not tell them", "mount /proc: mount -t proc proc /proc")
 	}
+	missing := 0
 	for _, c := range capabilities {
 		worst := c.need(e.need)
-		switch {
-		case !known:
-		case have&(1<<c.bit) != 0 || c.also != 0 && have&(1<<c.also) != 0:
-			e.green(c.name, "there: "+c.why)
-		case worst == Green:
-			e.green(c.name, "missing, and not needed here: "+c.why)
-		default:
-			e.add(worst, c.name, "missing: "+c.why, fmt.Sprintf("run as root, or: setcap %s+ep %s", e.setcap(), e.from.Exec()))
+		if !known || worst == Green || have&(1<<c.bit) != 0 || c.also != 0 && have&(1<<c.also) != 0 {
+			continue
 		}
+		missing++
+		e.add(worst, c.name, "missing: "+c.why, fmt.Sprintf("run as root, or: setcap %s+ep %s", e.setcap(), e.from.Exec()))
+	}
+	if known && missing == 0 {
+		e.green("capabilities", orWord(strings.ToUpper(strings.ReplaceAll(e.setcap(), ",", ", ")), "none is needed"))
 	}
 	if !e.need.AFXDP && !e.need.Bare {
 		return
@@ -90,6 +90,13 @@ func (e *exam) privileges() {
 		e.green(a.What, "tried, and it works")
 	}
 	e.bpffs()
+}
+
+func orWord(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
 }
 
 // setcap lists what setcap(8) is to give: all that the need asks for.

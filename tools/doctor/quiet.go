@@ -15,17 +15,24 @@ import (
 // wakeLimitUs is the time to wake from a sleep state, in µs, from which on a loop that sleeps, or a packet's interrupt, feels it.
 const wakeLimitUs = 10
 
-// sleepStates are the C-states that a core may fall into when its loop sleeps (Documentation/admin-guide/pm/cpuidle.rst).
-func (e *exam) sleepStates(what string, l Loop) {
-	what += " C-states"
-	deepest, name, at := int64(-1), "", ""
-	for _, dir := range e.list(fmt.Sprintf("%scpu%d/cpuidle/state[0-9]*", cpuDir, l.Core)) {
+// deepest is the deepest C-state that a core may fall into (Documentation/admin-guide/pm/cpuidle.rst): µs to wake from it, its name and its folder; -1
+// where the kernel knows of none.
+func (e *exam) deepest(core int) (micros int64, name, at string) {
+	micros = -1
+	for _, dir := range e.list(fmt.Sprintf("%scpu%d/cpuidle/state[0-9]*", cpuDir, core)) {
 		latency, there := e.number(dir + "/latency")
-		if disabled, _ := e.number(dir + "/disable"); there && disabled == 0 && latency > deepest {
-			deepest, at = latency, dir
+		if disabled, _ := e.number(dir + "/disable"); there && disabled == 0 && latency > micros {
+			micros, at = latency, dir
 			name, _ = e.read(dir + "/name")
 		}
 	}
+	return micros, name, at
+}
+
+// sleepStates are those that matter when the core's loop sleeps.
+func (e *exam) sleepStates(what string, l Loop) {
+	what += " C-states"
+	deepest, name, at := e.deepest(l.Core)
 	held, isHeld := e.heldLatency()
 	switch {
 	case deepest < 0:
@@ -93,12 +100,15 @@ func (e *exam) interrupts(what string, l Loop) {
 	if len(here) > 4 {
 		first, more = here[:4], ", …"
 	}
-	away := "OTHERS"
-	if left := slices.DeleteFunc(e.coreFile(cpuDir+"online"), func(c int) bool { return c == l.Core }); len(left) > 0 {
+	move, away := "", "CORE"
+	isLoops := func(core int) bool { return slices.Contains(e.need.cores(), core) }
+	if left := slices.DeleteFunc(e.coreFile(cpuDir+"online"), isLoops); len(left) > 0 {
 		away = dataplane.FormatCores(left)
+	} else {
+		move = "leave a core to everything else, and send them there: "
 	}
 	e.yellow(what, fmt.Sprintf("%d of devices may land there: %s%s", len(here), strings.Join(first, ", "), more),
-		fmt.Sprintf("for i in %s; do echo %s > /proc/irq/$i/smp_affinity_list; done", strings.Join(here, " "), away))
+		fmt.Sprintf("%sfor i in %s; do echo %s > /proc/irq/$i/smp_affinity_list; done", move, strings.Join(here, " "), away))
 }
 
 // requests looks at what processes are told to hold of the machine.
@@ -114,8 +124,10 @@ func (e *exam) requests() {
 	if !e.need.FIFO {
 		return
 	}
-	const what, path = "real-time share", "/proc/sys/kernel/sched_rt_runtime_us"
-	if share, there := e.number(path); there && share < 0 {
+	const what, dir = "real-time share", "/proc/sys/kernel/"
+	share, there := e.number(dir + "sched_rt_runtime_us")
+	period, knowsPeriod := e.number(dir + "sched_rt_period_us")
+	if there && (share < 0 || knowsPeriod && share >= period) {
 		e.red(what, "loops under SCHED_FIFO would keep their cores for ever if they hung", "sysctl -w kernel.sched_rt_runtime_us=950000")
 		return
 	}

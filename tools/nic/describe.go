@@ -38,6 +38,9 @@ func (x *XDP) describe() string {
 	case x.ZeroCopy:
 		return "native, zero-copy (" + strings.Join(x.Features, " ") + ")"
 	}
+	if len(x.Lacks) > 0 {
+		return "native, copy only: the virtual machine was started without " + strings.Join(x.Lacks, ", ") + " (" + strings.Join(x.Features, " ") + ")"
+	}
 	return "native, copy only (" + strings.Join(x.Features, " ") + ")"
 }
 
@@ -63,16 +66,19 @@ func (i *Interface) describeProgram() string {
 	return text
 }
 
-func (h *Holder) describe() string {
+// Who names the processes; "" if there is none that can be seen from here.
+func (h *Holder) Who() string {
 	var names []string
 	for _, p := range h.Processes {
 		names = append(names, p.String())
 	}
-	switch {
-	case len(names) == 0:
-		return "AF_XDP socket of a process that cannot be seen from here"
-	case h.Candidate && len(names) > 1:
-		return "AF_XDP socket of one of " + strings.Join(names, ", ")
+	text := strings.Join(names, ", ")
+	if h.Candidate && len(names) > 1 {
+		text = "one of " + text
 	}
-	return "AF_XDP socket of " + strings.Join(names, ", ")
+	return text
+}
+
+func (h *Holder) describe() string {
+	return "AF_XDP socket of " + orElse(h.Who(), "a process that cannot be seen from here")
 }

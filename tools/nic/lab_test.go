@@ -121,6 +121,39 @@ func TestTuneVeth(t *testing.T) {
 	expect(t, Steer(o, nameA, Rule{EtherType: 0x88B5, Queue: 1}, SteerAuto), nameA, "cannot steer", "no ntuple filters")
 }
 
+// The kernel itself refuses to take a queue away that has an AF_XDP socket: that is said, the rest is done, and it works once the socket is closed.
+func TestTuneBesideASocket(t *testing.T) {
+	o, said := newNet(t)
+	port, err := afxdp.Open(afxdp.Config{Interface: nameA, Queue: 3, Mode: afxdp.ModeCopy})
+	if err != nil {
+		t.Skipf("needs AF_XDP: %v", err)
+	}
+	defer port.Close()
+	tuning := Tuning{Queues: number32(2)}
+	tuning.BusyPolling()
+	expect(t, Tune(o, nameA, tuning), "not everything could be done (1 refused")
+	if text := said(); !strings.Contains(text, "queues stays rx 4 tx 4") || !strings.Contains(text, "a queue that would go has an AF_XDP socket") {
+		t.Error(text)
+	}
+	if i := list(t, o, nameA); i.Queues.Usable() != 4 || i.Changed != 2 {
+		t.Errorf("%+v", i)
+	}
+	must(t, port.Close())
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) { // the kernel lets go of the queue a moment later
+		if err = Tune(o, nameA, tuning); err == nil || time.Since(start) > 20*time.Second {
+			break
+		}
+	}
+	must(t, err)
+	if i := list(t, o, nameA); i.Queues.Usable() != 2 || i.Changed != 3 {
+		t.Errorf("%+v", i)
+	}
+	must(t, Restore(o, nameA))
+	if i := list(t, o, nameA); i.Queues.Usable() != 4 || i.Changed != 0 {
+		t.Errorf("%+v", i)
+	}
+}
+
 // Attach leaves a program that no process holds, and says nothing is there to detach afterwards; the bpffs comes and goes with it.
 func TestAttachDetach(t *testing.T) {
 	o, said := newNet(t)

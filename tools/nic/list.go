@@ -52,11 +52,13 @@ type Queues struct {
 // Usable is the number of queues with both a receive and a transmit side: a port can have those from 0 on.
 func (q *Queues) Usable() int { return q.Combined + min(q.Rx, q.Tx) }
 
-// XDP is what the driver says of itself in the netdev family. A driver may still refuse: for its MTU, its queues, its settings.
+// XDP is what the driver says of itself in the netdev family, and of a virtio device what its host gave it. A driver may still refuse: for its MTU, its
+// queues, its settings.
 type XDP struct {
 	Known       bool     `json:"known"` // the kernel has the family
 	Native      bool     `json:"native"`
 	ZeroCopy    bool     `json:"zero_copy"`
+	Lacks       []string `json:"lacks"` // what keeps a virtio device from zero-copy
 	Features    []string `json:"features"`
 	MaxSegments int      `json:"zero_copy_max_segments"`
 }
@@ -115,10 +117,10 @@ func look(l netlink.Link, p Places) Interface {
 			i.Notes = append(i.Notes, err.Error())
 		}
 	}
-	i.lookDriver(a, note)
 	features, segments, err := netdev.XDP(a.Index)
 	note(err)
-	i.XDP = XDP{Known: err == nil, Native: features.Native(), ZeroCopy: features.ZeroCopy(), Features: features.Names(), MaxSegments: segments}
+	i.XDP = XDP{Known: err == nil, Native: features.Native(), ZeroCopy: features.ZeroCopy(), Features: features.Names(), Lacks: []string{}, MaxSegments: segments}
+	i.lookDriver(a, note)
 	program, err := afxdp.ProgramOn(a.Index)
 	note(err)
 	if program != nil {
@@ -174,6 +176,9 @@ func (i *Interface) lookDriver(a *netlink.LinkAttrs, note func(error)) {
 	}
 	if i.Driver == "" {
 		i.Driver = s.Driver()
+	}
+	if lacks := s.VirtioLacks(); i.XDP.ZeroCopy && len(lacks) > 0 {
+		i.XDP.ZeroCopy, i.XDP.Lacks = false, lacks
 	}
 }
 

@@ -50,7 +50,7 @@ func (w *work) want(plan []change, s setting, value string) []change {
 		w.Say("%s: %s is skipped: the driver does not have it", w.name(), s.name())
 	case err != nil:
 		w.failures++
-		w.Say("%s: %s cannot be read: %v", w.name(), s.name(), err)
+		w.Say("%s: %s cannot be read: %v%s", w.name(), s.name(), err, advice(s, err))
 	case old == value:
 		w.Say("%s: %s is %s already", w.name(), s.name(), show(value))
 	default:
@@ -153,6 +153,8 @@ func advice(s setting, err error) string {
 		return slices.ContainsFunc(kinds, func(k error) bool { return errors.Is(err, k) })
 	}
 	switch {
+	case is(unix.ENODEV):
+		return ": the interface went away, or its device sleeps"
 	case is(unix.EPERM, unix.EACCES):
 		return ": run as root, or with CAP_NET_ADMIN"
 	case name == "queues" && is(unix.EINVAL, unix.EBUSY):

@@ -73,6 +73,17 @@ func sameAsFresh(t *testing.T, f *fake) {
 	}
 }
 
+// An interface that went away is no driver that lacks settings; a NIC that takes no tags may still look behind them.
+func TestGoneAndTags(t *testing.T) {
+	f := fullNIC()
+	f.refuses = map[uint32]error{setRing: unix.ENODEV}
+	w := newTrial(t, f)
+	expect(t, w.tune(&Tuning{RxRing: number32(512)}), "1 refused")
+	w.tells(t, "ring/rx stays 256", "went away")
+	f = &fake{rules: map[uint32][]byte{}, size: 16, flags: flagNTuple, refuses: map[uint32]error{insertRule: unix.EOPNOTSUPP}}
+	expect(t, newTrial(t, f).steer(&Rule{EtherType: 0x88B5, VLAN: 7}, SteerAuto), "cannot steer", "without --vlan")
+}
+
 // Restore goes on where a setting is refused, keeps that one alone, and a later try puts it back.
 func TestRestoreGoesOn(t *testing.T) {
 	for _, command := range []uint32{setChannels, setRing, setCoalesce, setFlags, refuseFiles, refuseIRQs} {

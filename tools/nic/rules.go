@@ -26,7 +26,9 @@ type PlacedRule struct {
 	Rule  Rule   `json:"-"`     // what Match and Queue say; without EtherType and UDPPort if it is of another kind than Steer makes
 }
 
-// where is the queue in words.
+// Says is the rule in words.
+func (p *PlacedRule) Says() string { return p.Match + " " + p.where() }
+
 func (p *PlacedRule) where() string { return (&Rule{Queue: p.Queue}).where() }
 
 // Rules lists the ntuple rules of an interface in the order of their places. A NIC that has no such rules has none.

@@ -68,7 +68,7 @@ type setting interface {
 
 // unsupported tells that a driver, or this kernel, does not have a setting.
 func unsupported(err error) bool {
-	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV)
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, os.ErrNotExist)
 }
 
 // settingOf is the setting of a name, as state files have it.

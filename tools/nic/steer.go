@@ -108,6 +108,9 @@ func (w *work) cannotRule(r *Rule, why error) error {
 	if r.UDPPort != 0 {
 		advice = "leave the interface one queue (`wirepaxos nic tune " + w.name() + " --queues 1`), or try --by rss"
 	}
+	if r.VLAN != 0 {
+		advice += ", or try it without --vlan: many NICs look behind the tag"
+	}
 	return fmt.Errorf("%s: %w by rules: %w: %s", w.name(), errCannotSteer, why, advice)
 }
 
@@ -168,6 +171,15 @@ func (w *work) isKept(some ...setting) (setting, error) {
 		}
 	}
 	return nil, nil
+}
+
+// Indirection reads the table by which an interface spreads packets over its queues: the queue of each cell. A NIC that has no such table has none.
+func Indirection(name string) ([]uint32, error) {
+	table, err := indirection(&kernel{name: name})
+	if unsupported(err) {
+		return nil, nil
+	}
+	return table, err
 }
 
 // planIndirection sends all hashes to one queue.

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"wirepaxos/dataplane"
 )
 
 // Tuning is what Tune shall set; what is nil or empty stays.
@@ -152,7 +153,7 @@ func (w *work) planInterrupts(cores []int) (plan []change, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: read who serves interrupt %d: %w", w.name(), irq, err)
 		}
-		now, err := ParseCPUs(text)
+		now, err := dataplane.ParseCores(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: interrupt %d is served by %q: %w", w.name(), irq, text, err)
 		}
@@ -161,52 +162,8 @@ func (w *work) planInterrupts(cores []int) (plan []change, err error) {
 		case len(rest) == 0:
 			w.Say("%s: irq/%d is skipped: it may run on %s alone, and something has to serve it", w.name(), irq, text)
 		case len(rest) < len(now):
-			plan = append(plan, change{setting: s, old: text, new: formatCPUs(rest)})
+			plan = append(plan, change{setting: s, old: text, new: dataplane.FormatCores(rest)})
 		}
 	}
 	return plan, nil
-}
-
-// ParseCPUs reads a list of CPUs as the kernel writes it: "0-3,8". An empty one is no CPUs.
-func ParseCPUs(text string) ([]int, error) {
-	const most = 1 << 16
-	var all []int
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		a, err1 := strconv.Atoi(first)
-		b, err2 := strconv.Atoi(last)
-		if err1 != nil || err2 != nil || a < 0 || b < a || b >= most {
-			return nil, fmt.Errorf("%q is no list of CPUs: want numbers and ranges, like 0-3,8", text)
-		}
-		for cpu := a; cpu <= b; cpu++ {
-			all = append(all, cpu)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
-}
-
-// formatCPUs writes a sorted list as the kernel does.
-func formatCPUs(cpus []int) string {
-	var parts []string
-	for i := 0; i < len(cpus); {
-		j := i
-		for j+1 < len(cpus) && cpus[j+1] == cpus[j]+1 {
-			j++
-		}
-		if i == j {
-			parts = append(parts, strconv.Itoa(cpus[i]))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", cpus[i], cpus[j]))
-		}
-		i = j + 1
-	}
-	return strings.Join(parts, ",")
 }

@@ -225,17 +225,3 @@ func TestForeignStateIsDropped(t *testing.T) {
 	must(t, os.WriteFile(w.statePath("eth7"), []byte("{"), 0o600))
 	expect(t, w.restore(), "eth7", "look at it, and remove it")
 }
-
-func TestCPULists(t *testing.T) {
-	for text, want := range map[string]string{"": "", "0": "0", "3,1": "1,3", "0-3,8": "0-3,8", "2,0-1,5-5": "0-2,5"} {
-		cpus, err := ParseCPUs(text)
-		if err != nil || formatCPUs(cpus) != want {
-			t.Errorf("%q: %v, %v", text, cpus, err)
-		}
-	}
-	for _, text := range []string{"a", "3-1", "-1", "1,,2", "0-99999999", "1-"} {
-		if cpus, err := ParseCPUs(text); err == nil {
-			t.Errorf("%q: %v", text, cpus)
-		}
-	}
-}
