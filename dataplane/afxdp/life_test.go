@@ -291,10 +291,12 @@ func TestUnplugged(t *testing.T) {
 			held := holdFrames(t, a, b)
 			var before leftover
 			for round := range uint64(4) {
+				old := socketOf(t, a)
 				unplug(t)
 				told.expect(t, a, "the interface is gone")
 				expectTrouble(t, a, "waiting for one of that name")
 				whileGone(t, a)
+				eventually(t, "the old socket's end", func() bool { return socketOf(t, a) != old })
 				plug(t, 1, macA[:])
 				reopened(t, a, round+1)
 				reopened(t, b, round+1)
@@ -314,6 +316,34 @@ func TestUnplugged(t *testing.T) {
 			held.expect(t, a, b)
 		})
 	}
+}
+
+// socketOf tells sockets apart that have a descriptor after one another.
+func socketOf(t testing.TB, p *Port) string {
+	t.Helper()
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", p.FD()))
+	must(t, err)
+	return name
+}
+
+// A UMEM stays what and where it is when the port is opened anew.
+func TestUMEMStays(t *testing.T) {
+	newNet(t, 1)
+	reserveHugepages(t)
+	ca, cb := ends(LinkEthernet)
+	ca.Hugepages, ca.CellSize = HugepagesOn, LargeCell
+	a, b := openPort(t, ca), openPort(t, cb)
+	was := a.Info()
+	unplug(t)
+	eventually(t, "the loop takes its leave", func() bool { breathe(a); return a.steering == nil })
+	plug(t, 1, macA[:])
+	reopened(t, a, 1)
+	reopened(t, b, 1)
+	if now := a.Info(); now != was || now.Pages != "huge" || now.Cell != LargeCell {
+		t.Errorf("%+v, was %+v", now, was)
+	}
+	drain(t, a, b)
+	exchange(t, a, b)
 }
 
 // whileGone tries all that a caller may do with a port without an interface.
