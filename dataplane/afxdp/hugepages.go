@@ -95,12 +95,13 @@ func readReserved(dir string) (Reserved, error) {
 		if err != nil {
 			return 0, err
 		}
-		return strconv.Atoi(text)
+		wide, err := strconv.ParseUint(text, 10, 64)
+		return int(int64(wide)), err // the kernel's difference of two counts may be below 0 for a moment, and is written without a sign
 	}
 	total, err1 := read("nr_hugepages")
 	free, err2 := read("free_hugepages")
 	promised, err3 := read("resv_hugepages")
-	return Reserved{Total: total, Free: max(0, free-promised)}, errors.Join(err1, err2, err3)
+	return Reserved{Total: max(0, total), Free: max(0, free-promised)}, errors.Join(err1, err2, err3)
 }
 
 // explainHugepages says how many hugepages are missing, and the command that reserves them.

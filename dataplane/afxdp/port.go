@@ -200,15 +200,11 @@ func (p *Port) start(n *nic, c *Config, m *makings, note string) *Error {
 	if err != nil {
 		return fault(ErrProgram, err, "")
 	}
-	mode := "generic"
-	switch {
-	case c.Mode == ModeZeroCopy && !(native && p.zeroCopy):
-		return fault(ErrNoZeroCopy, nil, "the kernel says zero-copy %t, program in the driver %t: another process changed it meanwhile, start again", p.zeroCopy, native)
-	case native && p.zeroCopy:
-		mode = ModeZeroCopy
-	case native:
-		mode = ModeCopy
-	default:
+	mode, refused := modeOf(c.Mode, native, p.zeroCopy)
+	if refused != nil {
+		return refused
+	}
+	if !native {
 		notes = append(notes, p.steering.why)
 	}
 	p.info = dataplane.Info{

@@ -19,17 +19,22 @@ func reserveHugepages(t testing.TB) {
 	t.Helper()
 	needAFXDP(t)
 	const enough = 64
-	r, err := readReserved(hugepagesDir)
+	path := filepath.Join(hugepagesDir, "nr_hugepages")
+	lock, err := os.Open(path)
 	if err != nil {
 		t.Skipf("needs hugepages: %v", err)
 	}
+	t.Cleanup(func() { must(t, lock.Close()) })
+	// Tests of other packages that change it wait here for one another, and each puts back what it found.
+	eventually(t, "nobody else to change it", func() bool { return unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil })
+	r, err := readReserved(hugepagesDir)
+	must(t, err)
 	if r.Free >= enough {
 		return
 	}
-	path := filepath.Join(hugepagesDir, "nr_hugepages")
-	must(t, os.WriteFile(path, fmt.Append(nil, r.Total+enough), 0))
 	restore := fmt.Append(nil, r.Total)
 	t.Cleanup(func() { must(t, os.WriteFile(path, restore, 0)) })
+	must(t, os.WriteFile(path, fmt.Append(nil, r.Total+enough), 0))
 	if r, err = readReserved(hugepagesDir); err != nil || r.Free < enough/2 {
 		t.Skipf("needs memory for %d hugepages: %d are free, %v", enough, r.Free, err)
 	}
@@ -260,5 +265,26 @@ func TestOnNode(t *testing.T) {
 	ca.Cores = []int{0}
 	if p := openPort(t, ca); p.Info().Node != "0" && p.node == 0 || p.Info().Note != "" {
 		t.Fatalf("%+v", p.Info())
+	}
+}
+
+// The interface of a port in hugepages goes away and comes back: the same memory serves the new socket.
+func TestHugepagesOutliveTheInterface(t *testing.T) {
+	newNet(t, 1)
+	reserveHugepages(t)
+	ca, cb := ends(LinkEthernet)
+	ca.Hugepages, ca.CellSize, cb.Hugepages = HugepagesOn, LargeCell, HugepagesOff
+	a := openPort(t, ca)
+	unplug(t)
+	eventually(t, "the loop takes its leave", func() bool { breathe(a); return a.steering == nil })
+	plug(t, 1, macA[:])
+	reopened(t, a, 1)
+	if i := a.Info(); i.Pages != "huge" || i.Cell != LargeCell || hugeMappings(t) != 1 {
+		t.Fatalf("%+v, %d mappings", i, hugeMappings(t))
+	}
+	exchange(t, a, openPort(t, cb))
+	must(t, a.Close())
+	if n := hugeMappings(t); n != 0 {
+		t.Fatalf("%d mappings of hugepages after Close", n)
 	}
 }

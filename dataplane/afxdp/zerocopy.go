@@ -182,6 +182,19 @@ func bindFlags(c *Config, s *steering, m *makings) (flags uint16, note string, r
 	return 0, "", nil
 }
 
+// modeOf is what a bound port became, which may be refused. A socket is zero-copy only if the kernel says so and the program runs in the driver.
+func modeOf(asked string, native, zeroCopy bool) (mode string, refused *Error) {
+	switch {
+	case native && zeroCopy:
+		return ModeZeroCopy, nil
+	case asked == ModeZeroCopy:
+		return "", fault(ErrNoZeroCopy, nil, "the kernel says zero-copy %t, program in the driver %t: another process changed it meanwhile, start again", zeroCopy, native)
+	case native:
+		return ModeCopy, nil
+	}
+	return "generic", nil
+}
+
 // fellBack says why "auto" got copy from a driver that has zero-copy, or "". The kernel fell back without a word.
 func (m *makings) fellBack() string {
 	if m.features&netdev.XSKZeroCopy == 0 {

@@ -55,6 +55,23 @@ func TestModesBecomeFlags(t *testing.T) {
 	}
 }
 
+// XDP_OPTIONS says zero-copy also under a generic program: that alone is not enough. Who asked for zero-copy gets nothing else.
+func TestWhatAPortBecame(t *testing.T) {
+	for _, c := range []struct {
+		native, zeroCopy bool
+		want             string
+	}{{true, true, ModeZeroCopy}, {true, false, ModeCopy}, {false, true, "generic"}, {false, false, "generic"}} {
+		for _, asked := range []string{ModeAuto, ModeCopy} {
+			if got, refused := modeOf(asked, c.native, c.zeroCopy); got != c.want || refused != nil {
+				t.Errorf("%s, native %t, zero-copy %t: %q, %v", asked, c.native, c.zeroCopy, got, refused)
+			}
+		}
+		if got, refused := modeOf(ModeZeroCopy, c.native, c.zeroCopy); (refused == nil) != (c.want == ModeZeroCopy) || refused == nil && got != ModeZeroCopy {
+			t.Errorf("zero-copy asked for, native %t, zero-copy %t: %q, %v", c.native, c.zeroCopy, got, refused)
+		}
+	}
+}
+
 // What can be known to be missing is named before anything is bound.
 func TestZeroCopyRefusedBefore(t *testing.T) {
 	if e := virtio(func(*makings) {}).before(); e != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane/afxdp"
 	"wirepaxos/tools/netlab"
@@ -177,6 +178,15 @@ func TestLabBusyPolling(t *testing.T) {
 // Hugepages that are wanted and not reserved: the command reserves them.
 func TestHugePagesHere(t *testing.T) {
 	const reserved = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+	lock, err := os.Open(reserved)
+	if err != nil {
+		t.Skipf("needs hugepages: %v", err)
+	}
+	defer lock.Close()
+	// Tests of other packages that change it wait here for one another.
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	before, err := os.ReadFile(reserved)
 	if err != nil || strings.TrimSpace(string(before)) != "0" || os.Getuid() != 0 {
 		t.Skipf("needs root and a machine on which nobody has reserved hugepages: %q, %v", before, err)
@@ -184,11 +194,11 @@ func TestHugePagesHere(t *testing.T) {
 	need := &Need{Bare: true, HugePages: true}
 	page := Examine(need, Here())
 	expect(t, page, "hugepages", Red, "reserved: none", "echo 4 > "+reserved)
-	t.Cleanup(func() {
+	defer func() {
 		if err := os.WriteFile(reserved, before, 0o644); err != nil {
 			t.Error(err)
 		}
-	})
+	}()
 	if out, err := exec.Command("sh", "-c", page.line(t, "hugepages").Mend).CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
