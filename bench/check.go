@@ -30,6 +30,7 @@ func (h Hash) String() string { return fmt.Sprintf("%016x", uint64(h)) }
 
 // LearnerEnd is where a learner stood when the run was over: what paxos.Learner.Delivered told.
 type LearnerEnd struct {
+	Group     uint16 `json:"group,omitempty"` // of several
 	ID        uint16 `json:"id"`
 	Delivered uint64 `json:"delivered"` // values
 	Hash      Hash   `json:"hash"`

@@ -28,6 +28,16 @@ var Fields = []Field{
 	countField("proposers", "proposers", "proposer", func(c *Config) int { return c.Proposers }),
 	countField("learners", "learners", "learner", func(c *Config) int { return c.Learners }),
 	countField("groups", "groups", "group", func(c *Config) int { return c.Groups }),
+	{
+		Name: "together", Title: "groups in one process",
+		Value: func(c *Config) any { return c.Together },
+		Phrase: func(c *Config) string {
+			if c.Together == "" {
+				return ""
+			}
+			return "all groups in one process"
+		},
+	},
 	countField("clients", "clients", "client", func(c *Config) int { return c.Clients }),
 	{
 		Name: "outstanding", Title: "outstanding values",

@@ -9,7 +9,7 @@ import (
 // TestEveryFieldIsKnown holds Fields against Config: what is added to one is added to the other, under its JSON name.
 func TestEveryFieldIsKnown(t *testing.T) {
 	c := Config{
-		System: "wirepaxos", Transport: "afxdp", Mode: "copy", Link: "ethernet", Layout: "packed", Batch: "off", Multicast: "on", Idle: "spin", Storage: "memory", Acceptors: 3,
+		System: "wirepaxos", Transport: "afxdp", Mode: "copy", Link: "ethernet", Layout: "packed", Batch: "off", Multicast: "on", Together: "on", Idle: "spin", Storage: "memory", Acceptors: 3,
 		Proposers: 1, Learners: 2, Groups: 4, Clients: 5, Outstanding: 6, ValueSize: 64, RatePerS: 1500, Arrivals: "poisson", WireHops: 2, Driver: "veth",
 	}
 	v := reflect.ValueOf(c)

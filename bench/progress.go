@@ -72,6 +72,23 @@ func (p *Progress) Next(now paxos.Time, inspect func(func()) error) (Interval, e
 	return i, nil
 }
 
+// JoinIntervals makes one interval of those of several loads, which their progresses told last: at the same time, or nearly so.
+func JoinIntervals(parts []*Progress, each []Interval) Interval {
+	if len(each) == 1 {
+		return each[0]
+	}
+	all, joined := newHistogram(), Interval{}
+	for k, i := range each {
+		all.Merge(parts[k].spare)
+		joined.Ns = max(joined.Ns, i.Ns)
+		joined.Values, joined.Failed, joined.Retries = joined.Values+i.Values, joined.Failed+i.Failed, joined.Retries+i.Retries
+		joined.ValuesPerS, joined.MbitPerS = joined.ValuesPerS+i.ValuesPerS, joined.MbitPerS+i.MbitPerS
+		joined.Open, joined.Total = joined.Open+i.Open, joined.Total+i.Total
+	}
+	joined.Latency = latencyOf(all)
+	return joined
+}
+
 // ProgressLine is an interval in one line of at most 80 columns, as long as nothing fails.
 func ProgressLine(second int, i Interval) string {
 	line := fmt.Sprintf("%4d s  %11s values/s %9.1f Mbit/s  p50 %s  p99 %s µs  retries %d",

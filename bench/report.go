@@ -87,6 +87,9 @@ type Report struct {
 	Cores   []CoreUse   `json:"cores"`
 	Sockets []SocketUse `json:"sockets"`
 
+	Group  uint16    `json:"group,omitempty"`  // of a report beside others in Groups
+	Groups []*Report `json:"groups,omitempty"` // of several groups, each one's own; then the rest is of all together
+
 	measured  *hdrhistogram.Histogram
 	corrected *hdrhistogram.Histogram
 	failover  *hdrhistogram.Histogram
@@ -94,12 +97,14 @@ type Report struct {
 
 // CoreUse is one loop and where it ran.
 type CoreUse struct {
-	Core int    `json:"core"` // -1: wherever the kernel put it
-	Runs string `json:"runs"` // "client 7, learner 5"
+	Group uint16 `json:"group,omitempty"` // of several
+	Core  int    `json:"core"`            // -1: wherever the kernel put it
+	Runs  string `json:"runs"`            // "client 7, learner 5"
 }
 
 // SocketUse is one port and what it really got.
 type SocketUse struct {
+	Group     uint16   `json:"group,omitempty"` // of several
 	Nodes     []uint16 `json:"nodes"`
 	Interface string   `json:"interface"`
 	Queue     int      `json:"queue"`
@@ -135,11 +140,18 @@ func (r *Report) TakeVerdict(v *Verdict, learners []LearnerEnd) {
 }
 
 // WriteJSON writes the report to a file: whole, or not at all. Lists that are empty are written as such, not as null.
-func (r *Report) WriteJSON(path string) error {
+func (r *Report) WriteJSON(path string) error { return WriteJSON(path, r.withLists()) }
+
+// withLists is the report with empty lists where there are none.
+func (r *Report) withLists() *Report {
 	whole := *r
 	whole.Learners, whole.Problems, whole.Notes = orEmpty(r.Learners), orEmpty(r.Problems), orEmpty(r.Notes)
 	whole.Cores, whole.Sockets, whole.Failovers = orEmpty(r.Cores), orEmpty(r.Sockets), orEmpty(r.Failovers)
-	return WriteJSON(path, &whole)
+	whole.Groups = nil
+	for _, one := range r.Groups {
+		whole.Groups = append(whole.Groups, one.withLists())
+	}
+	return &whole
 }
 
 func orEmpty[T any](list []T) []T {

@@ -48,7 +48,7 @@ func (r *Report) counted() Costs {
 func (r *Report) Config(c *Config) {
 	c.Transport, c.Link, c.Layout, c.Batch, c.Idle = r.Transport, r.Link, r.Layout, r.Batch, r.Idle
 	c.Multicast = r.Multicast
-	c.Acceptors, c.Proposers, c.Learners = r.Acceptors, r.Proposers, len(r.Learners)
+	c.Acceptors, c.Proposers, c.Learners = r.Acceptors, r.Proposers, r.learners()
 	c.ValueSize, c.WireHops, c.Mode = r.ValueSize, r.WireHops, r.Mode
 }
 

@@ -68,6 +68,7 @@ type Config struct {
 	Proposers   int     `json:"proposers"`
 	Learners    int     `json:"learners"`
 	Groups      int     `json:"groups"`
+	Together    string  `json:"together,omitempty"` // "on": each process runs all groups; else each group has processes of its own
 	Clients     int     `json:"clients"`
 	Outstanding int     `json:"outstanding"` // of all clients together, at most; 0 where the load is open
 	ValueSize   int     `json:"value_size"`

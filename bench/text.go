@@ -15,10 +15,17 @@ func (r *Report) Text(w io.Writer) error {
 	var b strings.Builder
 	r.conditions(&b)
 	r.amounts(&b)
+	r.groupLines(&b)
 	r.failovers(&b)
 	r.latencies(&b)
 	plot(&b, "measured", r.measured)
 	stagesText(&b, r.Stages)
+	for _, g := range r.Groups {
+		if len(g.Stages) > 0 {
+			fmt.Fprintf(&b, "group %d, ", g.Group)
+			stagesText(&b, g.Stages)
+		}
+	}
 	if r.Costs != nil {
 		r.Costs.text(&b)
 	}
@@ -35,7 +42,7 @@ func (r *Report) conditions(b *strings.Builder) {
 		transport += " over " + r.Link
 	}
 	list(b, transport, named("layout", r.Layout), named("batch", r.Batch), named("multicast", r.Multicast), named("idle", r.Idle))
-	list(b, count(r.Acceptors, "acceptor"), count(r.Proposers, "proposer"), count(len(r.Learners), "learner"))
+	list(b, count(r.Acceptors, "acceptor"), count(r.Proposers, "proposer"), count(r.learners(), "learner"), r.groupsText())
 	if r.Load == "open" {
 		list(b, fmt.Sprintf("open loop: %s values/s due, %s", grouped(r.RatePerS), r.Arrivals))
 		list(b, fmt.Sprintf("%s x %d in flight at most, %d-byte values", count(r.Clients, "client"), r.Outstanding, r.ValueSize))
@@ -53,9 +60,9 @@ func (r *Report) conditions(b *strings.Builder) {
 	list(b, named("wirepaxos", r.Version), named("commit", r.Commit))
 	for _, c := range r.Cores {
 		if c.Core < 0 {
-			fmt.Fprintf(b, "  any core: %s\n", c.Runs)
+			fmt.Fprintf(b, "  any core: %s%s\n", groupOf(c.Group), c.Runs)
 		} else {
-			fmt.Fprintf(b, "  core %d: %s\n", c.Core, c.Runs)
+			fmt.Fprintf(b, "  core %d: %s%s\n", c.Core, groupOf(c.Group), c.Runs)
 		}
 	}
 	for i := range r.Sockets {
@@ -70,7 +77,7 @@ func (s *SocketUse) text(b *strings.Builder) {
 		nodes[i] = fmt.Sprint(id)
 	}
 	b.WriteString("  ")
-	list(b, fmt.Sprintf("%s queue %d: %s", s.Interface, s.Queue, s.Transport), s.mode(), s.Link, named("nodes", strings.Join(nodes, " ")))
+	list(b, fmt.Sprintf("%s queue %d: %s%s", s.Interface, s.Queue, groupOf(s.Group), s.Transport), s.mode(), s.Link, named("nodes", strings.Join(nodes, " ")))
 	if s.Note != "" {
 		fmt.Fprintf(b, "    %s\n", s.Note)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +27,7 @@ func newAdmin() *cobra.Command {
 
 func newAdminStatus() *cobra.Command {
 	var asJSON bool
+	var group uint16
 	c := &cobra.Command{
 		Use:   "status SOCKET...",
 		Short: "Who leads, since when and why, as each process sees it",
@@ -35,7 +38,7 @@ ballot has the newest to say.`,
 		Example: "  wirepaxos admin status /run/wirepaxos/node4.sock /run/wirepaxos/node5.sock",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			answers := askAll(args)
+			answers := askAll(args, group)
 			if asJSON {
 				e := json.NewEncoder(os.Stdout)
 				e.SetIndent("", "  ")
@@ -54,27 +57,31 @@ ballot has the newest to say.`,
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print what the processes answered, as one JSON array")
+	addGroup(c, &group)
 	return c
 }
 
 func newAdminHandover() *cobra.Command {
-	return &cobra.Command{
+	var group uint16
+	c := &cobra.Command{
 		Use:   "handover SOCKET NODE",
 		Short: "Hand leadership over to another proposer",
 		Long: `Asks the process of the proposer that leads to hand over to proposer NODE (in a paxos.conf: its number there), and waits for the
 outcome. The leader goes on until the other one has taken over, so clients notice a redirect and no more. Nothing is lost if it fails: the
-leader leads on.`,
-		Example: "  wirepaxos admin handover /run/wirepaxos/node4.sock 5",
+leader leads on. Where the process runs several groups, --group says in which.`,
+		Example: "  wirepaxos admin handover /run/wirepaxos/node4.sock 5\n  wirepaxos admin handover /run/wirepaxos/node4.sock 5 --group 2",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var h node.Handover
-			if err := node.Ask(args[0], "handover "+args[1], &h); err != nil {
+			if err := node.Ask(args[0], ofGroup("handover "+args[1], group), &h); err != nil {
 				return failure{err}
 			}
 			fmt.Printf("node %d leads by ballot %s after %.1f ms\n", h.To, h.Ballot, h.TookMs)
 			return nil
 		},
 	}
+	c.Flags().Uint16Var(&group, "group", 0, "group in which to hand over, where the process runs several")
+	return c
 }
 
 // processAnswer is what one process answered.
@@ -84,41 +91,55 @@ type processAnswer struct {
 	Status *node.Status `json:"status,omitempty"`
 }
 
-// askAll asks all processes at the same time: what they say belongs together.
-func askAll(sockets []string) []processAnswer {
-	answers := make([]processAnswer, len(sockets))
-	done := make(chan struct{})
+// askAll asks all processes at the same time: what they say belongs together. There is an answer for each group of a process.
+func askAll(sockets []string, group uint16) []processAnswer {
+	answers := make([][]processAnswer, len(sockets))
+	var asking sync.WaitGroup
 	for i, socket := range sockets {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			a := &answers[i]
-			a.Socket = socket
-			s := &node.Status{}
-			if err := node.Ask(socket, "status", s); err != nil {
-				a.Error = err.Error()
+		asking.Go(func() {
+			all, err := node.AskAll[*node.Status](socket, ofGroup("status", group))
+			if err != nil {
+				answers[i] = []processAnswer{{Socket: socket, Error: err.Error()}}
 				return
 			}
-			a.Status = s
-		}()
+			for _, s := range all {
+				answers[i] = append(answers[i], processAnswer{Socket: socket, Status: s})
+			}
+		})
 	}
-	for range sockets {
-		<-done
+	asking.Wait()
+	return slices.Concat(answers...)
+}
+
+// groupColumn is the group of an answer, where answers are of several.
+func groupColumn(answers []processAnswer) func(a *processAnswer) string {
+	groups := map[uint16]bool{}
+	for _, a := range answers {
+		if a.Status != nil {
+			groups[a.Status.Group] = true
+		}
 	}
-	return answers
+	return func(a *processAnswer) string {
+		if len(groups) < 2 {
+			return ""
+		}
+		return fmt.Sprintf("group %d: ", a.Status.Group)
+	}
 }
 
 func printLeadership(to io.Writer, answers []processAnswer) {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	group := groupColumn(answers)
 	for _, a := range answers {
 		if a.Status == nil {
 			fmt.Fprintln(w, a.Error)
 			continue
 		}
 		for _, p := range a.Status.Proposers {
-			fmt.Fprintf(w, "proposer %d\t%s\tfor %v\t%s\n", p.ID, stand(&p), span(p.SinceS), p.Why)
+			fmt.Fprintf(w, "%sproposer %d\t%s\tfor %v\t%s\n", group(&a), p.ID, stand(&p), span(p.SinceS), p.Why)
 		}
 		for _, c := range a.Status.Acceptors {
-			fmt.Fprintf(w, "acceptor %d\t%s\n", c.ID, hears(&c))
+			fmt.Fprintf(w, "%sacceptor %d\t%s\n", group(&a), c.ID, hears(&c))
 		}
 	}
 	w.Flush()
@@ -127,10 +148,10 @@ func printLeadership(to io.Writer, answers []processAnswer) {
 			continue
 		}
 		for _, p := range a.Status.Proposers {
-			printChanges(to, &p)
+			printChanges(to, group(&a), &p)
 		}
 		for _, t := range a.Status.Trouble {
-			fmt.Fprintf(to, "\ntrouble: %s\n", t)
+			fmt.Fprintf(to, "\n%strouble: %s\n", group(&a), t)
 		}
 	}
 }
@@ -158,8 +179,8 @@ func hears(a *node.AcceptorStatus) string {
 	return fmt.Sprintf("promised %s, heard the leader by ballot %s %v ago", a.Promised, a.Hears, span(a.HeardS))
 }
 
-func printChanges(to io.Writer, p *node.ProposerStatus) {
-	fmt.Fprintf(to, "\nchanges of leadership as proposer %d saw them:\n", p.ID)
+func printChanges(to io.Writer, group string, p *node.ProposerStatus) {
+	fmt.Fprintf(to, "\n%schanges of leadership as proposer %d saw them:\n", group, p.ID)
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, c := range p.Changes {
 		who := fmt.Sprintf("node %d leads by ballot %s", c.Leader, c.Ballot)

@@ -125,7 +125,8 @@ func (b *bed) start(nodes ...uint16) {
 			if k.ended() {
 				b.t.Fatal(k.failure())
 			}
-			return node.Ask(k.socket, "status", &node.Status{}) == nil
+			_, err := node.AskAll[*node.Status](k.socket, "status")
+			return err == nil
 		}, k.log.last)
 	}
 }
@@ -201,13 +202,15 @@ func (b *bed) goesOn(after string) {
 func (b *bed) describe() string {
 	var text strings.Builder
 	for _, k := range b.procs {
-		var s node.Status
-		if err := node.Ask(k.socket, "status", &s); err != nil {
+		all, err := node.AskAll[*node.Status](k.socket, "status")
+		if err != nil {
 			fmt.Fprintf(&text, "%s: %v\n", k.name, err)
 			continue
 		}
-		s.Ports = nil
-		line, err := json.Marshal(s)
+		for _, s := range all {
+			s.Ports = nil
+		}
+		line, err := json.Marshal(all)
 		fmt.Fprintf(&text, "%s: %s %v\n%s\n", k.name, line, err, b.told[k].String())
 	}
 	return text.String()

@@ -88,6 +88,7 @@ func (o *failoverFlags) add(f *pflag.FlagSet) {
 func (o *failoverFlags) check() error {
 	d := &o.demo
 	d.duration = 24 * time.Hour // the load is told when the last kill was
+	d.groups = 1
 	switch {
 	case o.kills < 1 || o.kills > maxKills:
 		return fmt.Errorf("--kills %d: want 1 to %d", o.kills, maxKills)
@@ -181,14 +182,15 @@ func (o *failoverFlags) measure(ctx context.Context, r *running, tell func(n int
 	if err := node.Ask(f.client.socket, "stop", &stopped); err != nil {
 		return nil, err
 	}
-	result, err := r.await(ctx, nil)
+	results, err := r.await(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	in, err := r.gather(ctx, result)
+	all, err := r.gather(ctx, results)
 	if err != nil {
 		return nil, err
 	}
+	in := all.groups[0]
 	in.cpu, in.failovers, in.restarts = o.cpu, f.list, f.restarts
 	return in, nil
 }

@@ -238,8 +238,9 @@ func groupsScenario() *scenario {
 	return &scenario{
 		name: "groups", title: "several groups side by side, each a cluster of its own with 64 outstanding values", x: "groups",
 		short: "Several groups side by side: values/s of all together",
-		long: `1 to 4 groups at the same time, each with a group id, processes, links and a client of its own, which has 64 outstanding values of 64 bytes. Where there
-are cores enough each loop has one; where there are not, loops of several groups share the cores and sleep when there is nothing to do.`,
+		long: `1 to 4 groups at the same time, each with a client of its own, which has 64 outstanding values of 64 bytes: with processes and links for each
+group, and with one process for all of them where there would be one for each, which has as many loops, each with a queue (AF_XDP) or a UDP port of its own. Where
+there are cores enough each loop has one; where there are not, loops of several groups share the cores and sleep when there is nothing to do.`,
 		example: "  wirepaxos bench groups\n  wirepaxos bench groups --transport mem --idle yield",
 		points: func(b *benchFlags) (points []*benchPoint) {
 			groups := []int{1, 2, 3, 4}
@@ -250,6 +251,9 @@ are cores enough each loop has one; where there are not, loops of several groups
 				for _, t := range b.over(allTransports...) {
 					c := trialConfig{transport: t, groups: n, outstanding: 64, size: usualValue}
 					points = append(points, b.point(fmt.Sprintf("%s-g%d", t, n), transportTitles[t], c))
+					if c.together = true; n > 1 {
+						points = append(points, b.point(fmt.Sprintf("%s-g%d-together", t, n), transportTitles[t]+", groups in one process", c))
+					}
 				}
 			}
 			return points

@@ -169,7 +169,7 @@ func TestBenchScenariosOverMemory(t *testing.T) {
 		{"hops", "packed-a[27]$", []string{"mem-packed-a2", "mem-packed-a7"}, func(c *bench.Config, _ *bench.Run) bool { return c.Acceptors == 2 || c.Acceptors == 7 }},
 		{"stages", "packed", []string{"mem-packed-o1", "mem-packed-o64"}, func(c *bench.Config, r *bench.Run) bool { return len(r.Stages) > 3 }},
 		{"cpu", "c8", []string{"mem-c8"}, func(c *bench.Config, _ *bench.Run) bool { return c.Clients == 8 }},
-		{"groups", "g[12]", []string{"mem-g1", "mem-g2"}, func(c *bench.Config, _ *bench.Run) bool { return c.Outstanding == 64*c.Groups && c.Clients == c.Groups }},
+		{"groups", "g[12]", []string{"mem-g1", "mem-g2", "mem-g2-together"}, func(c *bench.Config, _ *bench.Run) bool { return c.Outstanding == 64*c.Groups && c.Clients == c.Groups }},
 		{"open", "(10|50)pct", []string{"mem-10pct", "mem-50pct"}, func(c *bench.Config, r *bench.Run) bool {
 			return c.RatePerS > 0 && c.Arrivals == "poisson" && c.Outstanding == 0 && r.LatencyCorrectedUs == nil
 		}},

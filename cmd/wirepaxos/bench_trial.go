@@ -26,7 +26,8 @@ import (
 type trialConfig struct {
 	transport, link, layout, batch, idle string
 	acceptors, proposers, learners       int
-	groups                               int     // clusters of this kind, side by side
+	groups                               int     // of this kind, side by side
+	together                             bool    // each process runs all groups; else each group is a cluster of processes of its own
 	clients, outstanding, size           int     // of each group; outstanding of each client
 	rate                                 float64 // values/s that are due in each group, in an open loop; 0: a closed one
 	multicast                            bool
@@ -36,6 +37,22 @@ type trialConfig struct {
 
 // multicastOn is what reports call multicast; without it they are silent.
 const multicastOn = "on"
+
+// inProcess is how many groups a process runs; 0: one, as in every demo.
+func (c *trialConfig) inProcess() int {
+	if c.together && c.groups > 1 {
+		return c.groups
+	}
+	return 0
+}
+
+// apart is how many clusters there are, each of processes of its own.
+func (c *trialConfig) apart() int {
+	if c.together {
+		return 1
+	}
+	return max(c.groups, 1)
+}
 
 // words are the flags of the demo that make the cluster and the load of one group.
 func (c *trialConfig) words(duration, warmup time.Duration) []string {
@@ -58,7 +75,7 @@ func (c *trialConfig) words(duration, warmup time.Duration) []string {
 		name  string
 		value int
 	}{
-		{"acceptors", c.acceptors}, {"proposers", c.proposers}, {"learners", c.learners}, {"clients", c.clients}, {"outstanding", c.outstanding}, {"size", c.size}, {"stages", c.stages},
+		{"acceptors", c.acceptors}, {"proposers", c.proposers}, {"learners", c.learners}, {"clients", c.clients}, {"outstanding", c.outstanding}, {"size", c.size}, {"stages", c.stages}, {"groups", c.inProcess()},
 	} {
 		if f.value != 0 {
 			w = append(w, "--"+f.name, strconv.Itoa(f.value))
@@ -88,6 +105,9 @@ func (c *trialConfig) config() bench.Config {
 	}
 	if c.multicast {
 		config.Multicast = multicastOn
+	}
+	if c.together {
+		config.Together = "on"
 	}
 	if c.rate > 0 {
 		config.RatePerS, config.Arrivals, config.Outstanding = c.rate*float64(max(c.groups, 1)), bench.ArrivalsPoisson, 0
@@ -211,7 +231,7 @@ type groupPlan struct {
 // groups has.
 func (b *benchFlags) plansOf(c *trialConfig) (plans []groupPlan, err error) {
 	procs := 0
-	for g := range max(c.groups, 1) {
+	for g := range c.apart() {
 		o, err := demoOf(c.words(b.length, b.warmup))
 		if err != nil {
 			return nil, err
@@ -220,7 +240,9 @@ func (b *benchFlags) plansOf(c *trialConfig) (plans []groupPlan, err error) {
 		if err != nil {
 			return nil, err
 		}
-		p.file.Group = uint16(g + 1)
+		if !c.together {
+			p.file.Group = uint16(g + 1)
+		}
 		procs += len(p.procs)
 		plans = append(plans, groupPlan{p, o})
 	}
@@ -254,7 +276,7 @@ func (b *benchFlags) raise(ctx context.Context, c *trialConfig, p *groupPlan, gr
 	port := uint16(0)
 	if !lab {
 		var err error
-		if port, err = loopbackPorts(len(p.procs), group); err != nil {
+		if port, err = loopbackPorts(len(p.procs)*len(p.file.AllGroups()), group); err != nil {
 			return nil, err
 		}
 		x.config.Driver = "loopback"
@@ -326,15 +348,15 @@ func (x *processCell) finish(ctx context.Context) (*trial, error) {
 	if err := x.r.ready(ctx); err != nil {
 		return nil, err
 	}
-	result, err := x.r.await(ctx, nil)
+	results, err := x.r.await(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	in, err := x.r.gather(ctx, result)
+	in, err := x.r.gather(ctx, results)
 	if err != nil {
 		return nil, err
 	}
-	in.cpu = x.cpu
+	in.began(x.cpu)
 	report, err := in.report()
 	if err != nil {
 		return nil, err

@@ -88,7 +88,7 @@ func (o *trialFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in.cpu = d.cpu
+	in.began(d.cpu)
 	report, err := in.report()
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func raiseMem(ctx context.Context, c *trialConfig, p *groupPlan, words []string)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the program to start for a run over memory: %w", err)
 	}
-	if c.groups > 1 {
+	if c.apart() > 1 {
 		words = append(words, "--cores", coresOf(p.plan))
 	}
 	x := &memCell{config: c.config(), log: &tail{}}

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"wirepaxos/bench"
-	"wirepaxos/dataplane"
 	"wirepaxos/paxos"
-	"wirepaxos/paxos/client"
 	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 )
@@ -36,7 +31,10 @@ Proposers, acceptors and learners may run in the same process, on the same loop:
 cluster file has them on one endpoint.
 
 With --session-file the sessions outlive the run: the next one with the same file goes on where this one ended, also if it was killed, and
-whoever else still has them is shut out.`,
+whoever else still has them is shut out.
+
+Where the cluster file has several groups, all of them are loaded side by side, each by as much; the report has all together, and then each by
+itself. --group loads one alone. The sessions of a group are kept in the named file with -g and the group behind it.`,
 		Example: `  wirepaxos client --id 6 --outstanding 64 --duration 10s --json result.json
   wirepaxos client --id 6 --rate 200000 --duration 30s --csv latency.csv`,
 		Args: cobra.NoArgs,
@@ -72,14 +70,18 @@ func (c *clientFlags) add(flags *pflag.FlagSet) {
 	}
 }
 
-// spec is the client role, and the file that its sessions are kept in, nil for none.
-func (c *clientFlags) spec(f *cluster.File, l *loadFlags) (*node.ClientSpec, *sessionFile, error) {
+// spec is the client role in a group, which is one of several or not, and the file that its sessions are kept in, nil for none.
+func (c *clientFlags) spec(f *cluster.File, l *loadFlags, several bool) (*node.ClientSpec, *sessionFile, error) {
 	s := &node.ClientSpec{Proposer: c.proposer, TakeOver: c.takeOver, Keep: c.sessions != "", Reopen: c.sessions == ""}
 	var file *sessionFile
 	var err error
 	switch {
 	case c.sessions != "":
-		if file, s.Resume, err = newSessionFile(c.sessions, f); err != nil {
+		path := c.sessions
+		if several {
+			path += fmt.Sprintf("-g%d", f.Group)
+		}
+		if file, s.Resume, err = newSessionFile(path, f); err != nil {
 			return nil, nil, err
 		}
 	case c.takeOver:
@@ -98,201 +100,50 @@ func (c *clientFlags) spec(f *cluster.File, l *loadFlags) (*node.ClientSpec, *se
 }
 
 func runClient(o *nodeFlags, l *loadFlags, c *clientFlags) error {
-	f, ids, err := o.prepare(cluster.Client)
+	files, ids, err := o.prepare(cluster.Client)
 	if err != nil {
 		return err
 	}
-	spec, file, err := c.spec(f, l)
+	w := &watch{quiet: !l.progress, linger: c.linger, cpu: bench.ReadCPUTimes()}
+	var specs []*node.ClientSpec
+	for i, f := range files {
+		spec, sessions, err := c.spec(f, l, len(files) > 1)
+		if err != nil {
+			return err
+		}
+		load, err := l.load(groupSeed(ids[0], i))
+		if err != nil {
+			return err
+		}
+		spec.Source = load
+		specs = append(specs, spec)
+		w.parts = append(w.parts, &watched{load: load, id: paxos.NodeID(ids[0]), group: f.Group, sessions: sessions})
+	}
+	all, err := o.openAll(files, ids, c.check, func(i int) *node.ClientSpec { return specs[i] })
 	if err != nil {
 		return err
 	}
-	load, err := l.load(uint64(ids[0]))
-	if err != nil {
-		return err
+	defer all.close()
+	for i, g := range all {
+		w.parts[i].p = g.p
+		g.answers = w.parts[i].answers()
 	}
-	spec.Source = load
-	p, tallies, err := o.open(f, ids, c.check, spec)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	w := &watch{p: p, load: load, id: paxos.NodeID(ids[0]), quiet: !l.progress, linger: c.linger, sessions: file, cpu: bench.ReadCPUTimes()}
-	answers := map[string]node.Answer{
-		"finished": node.NoWords(func() (any, error) { return w.finished(), nil }),
-		"phase":    node.NoWords(func() (any, error) { return w.phase() }),
-		"result":   node.NoWords(func() (any, error) { return w.result() }),
-		"stalls":   node.NoWords(func() (any, error) { return w.stalls(), nil }),
-		"stop":     node.NoWords(func() (any, error) { return w.stop(), nil }),
-	}
-	tallies.answer(p, answers)
-	stop, err := serve(o, p, answers)
+	stop, err := serve(o, all)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	if !o.quiet {
-		announce(f, ids, p)
+		all.announce(ids)
 	}
-	if err := w.run(); err != nil {
+	if err := w.run(all.run, all.stop); err != nil {
 		return err
 	}
 	if c.linger {
 		return nil
 	}
-	return w.report(f, l, tallies, "")
+	return w.report(all, l, "")
 }
 
-// watch runs a client's process and tells how it goes.
-type watch struct {
-	p      *node.Process
-	load   *bench.Load
-	id     paxos.NodeID
-	linger bool
-	quiet  bool           // no line a second
-	cpu    bench.CPUTimes // when it began
-
-	sessions *sessionFile // nil: they end with the run
-}
-
-// run runs the loop until the load is finished, or a signal ends it, with a line a second.
-func (w *watch) run() error {
-	var progress *bench.Progress
-	var lines <-chan time.Time // none come where it is nil
-	if !w.quiet {
-		second := time.NewTicker(time.Second)
-		defer second.Stop()
-		progress, lines = bench.NewProgress(w.load, dataplane.Now()), second.C
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- w.p.Run() }()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	finished := false
-	var seen uint64 // of the load's events: where there is no new one, nothing holds the loop up
-	for n := 1; ; {
-		select {
-		case err := <-ended:
-			return errors.Join(err, w.keep())
-		case <-poll.C:
-			events := w.load.Events()
-			if events == seen {
-				continue
-			}
-			if err := w.keep(); err != nil {
-				w.p.Stop()
-				return errors.Join(err, <-ended)
-			}
-			if err := w.p.Loop().Inspect(func() { finished = w.load.Finished() }); err != nil {
-				continue // it is ending
-			}
-			if seen = events; finished && !w.linger {
-				w.p.Stop()
-			}
-		case <-lines:
-			if finished {
-				continue
-			}
-			i, err := progress.Next(dataplane.Now(), w.p.Loop().Inspect)
-			if err != nil {
-				continue
-			}
-			fmt.Println(bench.ProgressLine(n, i))
-			if trouble := w.trouble(); i.Values == 0 && trouble != "" {
-				fmt.Fprintf(os.Stderr, "wirepaxos: %s\n", trouble)
-			}
-			n++
-		}
-	}
-}
-
-// keep writes the sessions to their file as they change. The error says that they were lost, or cannot be kept.
-func (w *watch) keep() (err error) {
-	if len(w.p.Clients()) == 0 {
-		return nil
-	}
-	c := w.p.Clients()[0]
-	var changes uint64
-	var ids []client.SessionID
-	w.p.Inspect(func() {
-		if changes = c.Changes(); w.sessions != nil && changes != w.sessions.seen {
-			ids, err = c.SessionIDs(), c.Lost()
-		} else if c.AllLost() {
-			err = c.Lost()
-		}
-	})
-	switch {
-	case w.sessions == nil && err == nil:
-		return nil
-	case w.sessions == nil:
-		return failed("%v", err)
-	case err != nil:
-		return w.sessions.advice(err)
-	}
-	return w.sessions.keep(changes, ids)
-}
-
-// trouble says why nothing moves.
-func (w *watch) trouble() (text string) {
-	_ = w.p.Loop().Inspect(func() { // a loop that has ended has no trouble
-		for _, c := range w.p.Clients() {
-			text = c.Trouble(dataplane.Now())
-		}
-	})
-	return text
-}
-
-// finished tells whether the load is over.
-func (w *watch) finished() (over bool) {
-	w.p.Inspect(func() { over = w.load.Finished() })
-	return over
-}
-
-// phase is where the load is.
-func (w *watch) phase() (p bench.Phase, err error) {
-	w.p.Inspect(func() { p = w.load.Phase() })
-	return p, nil
-}
-
-// result is what the client measured so far. It holds the loop up: for the end of a run.
-func (w *watch) result() (r bench.ClientResult, err error) {
-	w.p.Inspect(func() { r, err = w.load.Result(w.id) })
-	return r, err
-}
-
-// stalls are the latest times without an answer.
-func (w *watch) stalls() (r bench.StallReport) {
-	w.p.Inspect(func() { r = w.load.Stalls() })
-	return r
-}
-
-// stop ends the submissions; the load is finished when what is in flight was answered.
-func (w *watch) stop() bool {
-	w.p.Inspect(func() { w.load.Stop(dataplane.Now()) })
-	return true
-}
-
-// report prints and writes what this process alone knows: the learners on its own loop, and no others.
-func (w *watch) report(f *cluster.File, l *loadFlags, t tallies, layout string) error {
-	result, err := w.result()
-	if err != nil {
-		return err
-	}
-	status, err := w.p.Status()
-	if err != nil {
-		return err
-	}
-	in := outcome{cpu: w.cpu, file: f, layout: layout, results: []bench.ClientResult{result}, statuses: []*node.Status{status}}
-	in.tallies, err = t.read(w.p)
-	if err != nil {
-		return err
-	}
-	r, err := in.report()
-	if err != nil {
-		return err
-	}
-	if len(status.Learners) == 0 {
-		r.Problems, r.Equal = nil, true // nothing is known against it
-		r.Notes = []string{"the learners are in other processes; compare them with `wirepaxos status`, each tells its count and hash"}
-	}
-	return l.finish(r)
-}
+// groupSeed is the seed of a client's load in group number i of its file: the clients of one run differ in it, and so do the groups of one client.
+func groupSeed(client uint16, i int) uint64 { return uint64(client) + uint64(i)<<16 }

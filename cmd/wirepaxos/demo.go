@@ -28,6 +28,7 @@ type demoFlags struct {
 	kill, pause                          time.Duration // how often the leader's process is killed, or stopped for a while
 	transport, link, layout, batch, idle string
 	acceptors, proposers, learners       int
+	groups                               int
 	drop, dup                            float64
 	verbose, floor, multicast            bool
 	stages                               uint           // one value in so many is followed
@@ -53,6 +54,7 @@ Without root or AF_XDP it runs the same cluster in one process over memory, and 
   wirepaxos demo --rate 100000 --csv latency.csv
   wirepaxos demo --floor --stages 100
   wirepaxos demo --transport udp
+  wirepaxos demo --groups 2 --link udp4
   wirepaxos demo --layout process-per-role --acceptors 5 --learners 3 --drop 0.05 --dup 0.05
   wirepaxos demo --proposers 3 --kill-leader-every 1s --drop 0.05 --duration 20s`,
 		Args: cobra.NoArgs,
@@ -75,6 +77,7 @@ func (o *demoFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&o.acceptors, "acceptors", 3, "number of acceptors")
 	f.IntVar(&o.proposers, "proposers", 1, "number of proposers")
 	f.IntVar(&o.learners, "learners", 1, "number of learners")
+	f.IntVar(&o.groups, "groups", 1, "number of groups: each process runs all of them, each on a loop with a queue, a UDP port and a core of its own")
 	f.Float64Var(&o.drop, "drop", 0, "rate of frames that the lab's switch drops, 0 to 1")
 	f.Float64Var(&o.dup, "dup", 0, "rate of frames that the lab's switch sends twice, 0 to 1")
 	f.DurationVar(&o.kill, "kill-leader-every", 0, "kill the leader's process with -9 this often, and start it again")
@@ -93,7 +96,7 @@ func (o *demoFlags) check() error {
 	for _, n := range []struct {
 		name       string
 		have, most int
-	}{{"acceptors", o.acceptors, cluster.MaxAcceptors}, {"proposers", o.proposers, cluster.MaxProposers}, {"learners", o.learners, 16}} {
+	}{{"acceptors", o.acceptors, cluster.MaxAcceptors}, {"proposers", o.proposers, cluster.MaxProposers}, {"learners", o.learners, 16}, {"groups", o.groups, netlab.MaxQueues}} {
 		if n.have < 1 || n.have > n.most {
 			return fmt.Errorf("--%s %d: want 1 to %d", n.name, n.have, n.most)
 		}
@@ -109,6 +112,12 @@ func (o *demoFlags) check() error {
 	}
 	if o.floor && o.layout == layoutSharedNIC {
 		return fmt.Errorf("--floor: processes of --layout %s also talk through memory of the host, which is no such port: leave it out", o.layout)
+	}
+	if o.groups > 1 && o.strikes() {
+		return fmt.Errorf("--groups %d: a process has the leaders of several groups, and --kill-leader-every and --pause-leader-every are about one: leave one out", o.groups)
+	}
+	if o.groups > 1 && o.floor {
+		return fmt.Errorf("--groups %d: an echo between two loops is no floor under several groups: leave --floor out", o.groups)
 	}
 	if o.transport == "mem" && (o.drop > 0 || o.dup > 0) {
 		return fmt.Errorf("--drop and --dup are the switch's, and memory has none: use --transport afxdp or udp")
@@ -167,7 +176,7 @@ func (o *demoFlags) planned(transport cluster.Transport) (*plan, error) {
 // planConfig is what the flags ask for.
 func (o *demoFlags) planConfig(transport cluster.Transport) planConfig {
 	return planConfig{
-		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: transport,
+		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, groups: o.groups, layout: o.layout, transport: transport,
 		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), multicast: o.multicast, idle: cluster.Idle(o.idle), timing: o.timing,
 	}
 }
@@ -184,6 +193,9 @@ func (o *demoFlags) opening(p *plan, where string) {
 
 // shape says what runs where.
 func (o *demoFlags) shape(p *plan, where string) {
+	if o.groups > 1 {
+		fmt.Printf("%d groups, each with ", o.groups)
+	}
 	fmt.Printf("%d proposer(s), %d acceptors, %d learner(s), 1 client over %s, layout %s, %s:\n  %s\n", o.proposers, o.acceptors, o.learners,
 		p.file.Transport, p.layout, where, p.describe())
 }
@@ -212,26 +224,42 @@ func (o *demoFlags) runProcesses(ctx context.Context, p *plan, lab bool) (err er
 	if err := r.ready(ctx); err != nil {
 		return unlessInterrupted(ctx, err)
 	}
-	all, err := r.statuses()
-	if err != nil {
+	if err := r.tellPorts(); err != nil {
 		return unlessInterrupted(ctx, err)
-	}
-	for i, s := range all {
-		for _, line := range describe(s.Ports) {
-			fmt.Printf("  %s: %s\n", r.procs[i].name, line)
-		}
 	}
 	f := newFailovers(r, began, o.window())
-	result, err := r.await(ctx, o.strikesOf(f))
+	results, err := r.await(ctx, o.strikesOf(f))
 	if err != nil {
 		return unlessInterrupted(ctx, err)
 	}
-	in, err := r.gather(ctx, result)
+	all, err := r.gather(ctx, results)
 	if err != nil {
 		return unlessInterrupted(ctx, err)
 	}
-	in.drop, in.dup, in.failovers, in.restarts = o.drop, o.dup, f.list, f.restarts
-	return o.tell(in)
+	for _, in := range all.groups {
+		in.drop, in.dup, in.failovers, in.restarts = o.drop, o.dup, f.list, f.restarts
+	}
+	return o.tell(&all)
+}
+
+// tellPorts says what each port got.
+func (r *running) tellPorts() error {
+	for _, c := range r.procs {
+		each, err := askOne[*node.Status](r, c, "status")
+		if err != nil {
+			return err
+		}
+		for _, s := range each {
+			group := ""
+			if len(each) > 1 {
+				group = fmt.Sprintf(", group %d", s.Group)
+			}
+			for _, line := range describe(s.Ports) {
+				fmt.Printf("  %s%s: %s\n", c.name, group, line)
+			}
+		}
+	}
+	return nil
 }
 
 // measureFloor measures the echo, if that is wanted.
@@ -247,19 +275,19 @@ func (o *demoFlags) measureFloor(ctx context.Context, p *plan, lab bool) (err er
 }
 
 // tell reports, with a hint at what to try next.
-func (o *demoFlags) tell(in *outcome) error {
-	in.cpu = o.cpu
+func (o *demoFlags) tell(in *outcomes) error {
+	in.began(o.cpu)
 	report, err := in.report()
 	if err != nil {
 		return err
 	}
 	if o.echo != nil {
-		report.Wire = bench.NewWire(in.plan.portHops(), &o.echo.EchoResult, report.LatencyUs.P50)
+		report.Wire = bench.NewWire(in.groups[0].plan.portHops(), &o.echo.EchoResult, report.LatencyUs.P50)
 	}
 	if err := o.finish(report); err != nil {
 		return err
 	}
-	fmt.Println("\n" + o.next(in))
+	fmt.Println("\n" + o.next(in.groups[0]))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,14 +16,20 @@ import (
 	"wirepaxos/paxos/node"
 )
 
-// memRun is a planned cluster in this process: a loop for each endpoint, rings in memory between every two.
+// memRun is a planned cluster in this process: a loop for each endpoint of each group, rings in memory between every two of a group.
 type memRun struct {
+	groups  []*memGroup
+	running sync.WaitGroup
+}
+
+// memGroup is one group of it.
+type memGroup struct {
+	plan    *plan // as the group sees it
 	procs   []*node.Process
 	tallies []tallies // of each process
 	notes   []stageNotes
 	load    *bench.Load
 	client  *node.Process
-	running sync.WaitGroup
 }
 
 // runMem runs the cluster of a plan in this process.
@@ -38,7 +45,7 @@ func (o *demoFlags) runMem(ctx context.Context, p *plan) error {
 }
 
 // measureMem runs the cluster and its load, and gathers what came of it. Once everything is there it calls begin, and only then runs the loops.
-func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error) (*outcome, error) {
+func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error) (*outcomes, error) {
 	if err := p.address(nil); err != nil {
 		return nil, err
 	}
@@ -49,41 +56,64 @@ func (o *demoFlags) measureMem(ctx context.Context, p *plan, begin func() error)
 	defer os.RemoveAll(dir)
 	m := &memRun{}
 	defer m.end()
-	if err := m.open(o, p, dir); err != nil {
-		return nil, err
+	for i, f := range p.file.Split() {
+		own := *p
+		own.file = f
+		g := &memGroup{plan: &own}
+		m.groups = append(m.groups, g)
+		if err := g.open(o, i, dir); err != nil {
+			return nil, err
+		}
 	}
 	if err := begin(); err != nil {
 		return nil, err
 	}
-	w := &watch{p: m.client, load: m.load, id: paxos.NodeID(p.client), quiet: !o.progress, linger: true}
-	for _, q := range m.procs {
-		if q == m.client {
-			continue
-		}
-		m.running.Add(1)
-		go func() {
-			defer m.running.Done()
-			if err := q.Run(); err != nil {
-				fmt.Fprintf(os.Stderr, "wirepaxos: %v\n", err)
-			}
-		}()
+	w := &watch{quiet: !o.progress, linger: true}
+	for _, g := range m.groups {
+		w.parts = append(w.parts, &watched{p: g.client, load: g.load, id: paxos.NodeID(p.client), group: g.plan.file.Group})
+		m.runServers(g)
 	}
 	finished := make(chan error, 1)
-	go func() { finished <- w.run() }()
+	clients := m.clients()
+	go func() { finished <- w.run(clients.run, clients.stop) }()
 	in, err := m.await(ctx, w, finished)
 	if err != nil {
 		return nil, err
 	}
-	in.file, in.layout, in.plan = p.file, p.layout, p
 	if o.stages > 0 {
-		in.stages = m.stages(p)
+		for i, g := range m.groups {
+			in.groups[i].stages = g.stages()
+		}
 	}
 	return in, nil
 }
 
-// open makes the rings and the processes.
-func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
-	if m.load, err = o.load(uint64(p.client)); err != nil {
+// runServers runs the loops of a group but for the client's.
+func (m *memRun) runServers(g *memGroup) {
+	for _, q := range g.procs {
+		if q == g.client {
+			continue
+		}
+		m.running.Go(func() {
+			if err := q.Run(); err != nil {
+				fmt.Fprintf(os.Stderr, "wirepaxos: %v\n", err)
+			}
+		})
+	}
+}
+
+// clients are the loops of the clients of all groups.
+func (m *memRun) clients() (all groupLoops) {
+	for _, g := range m.groups {
+		all = append(all, &groupLoop{file: g.plan.file, p: g.client})
+	}
+	return all
+}
+
+// open makes the rings and the processes of group number i.
+func (m *memGroup) open(o *demoFlags, i int, dir string) (err error) {
+	p := m.plan
+	if m.load, err = o.load(groupSeed(p.client, i)); err != nil {
 		return err
 	}
 	links, err := ringAll(p)
@@ -104,10 +134,7 @@ func (m *memRun) open(o *demoFlags, p *plan, dir string) (err error) {
 			return err
 		}
 		s.Deliver, s.Observe = own.deliver(), notes.observe()
-		hasClient := false
-		for _, id := range q.nodes {
-			hasClient = hasClient || id == p.client
-		}
+		hasClient := slices.Contains(q.nodes, p.client)
 		if hasClient {
 			s.Client = &node.ClientSpec{Sessions: o.clients, Outstanding: o.outstanding, MaxValue: o.size, Source: m.load}
 		}
@@ -147,8 +174,8 @@ func ringAll(p *plan) ([]map[string]dataplane.Port, error) {
 	return ends, nil
 }
 
-// await waits for the load and the learners, and gathers what everyone counted.
-func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outcome, error) {
+// await waits for the loads and the learners, and gathers what everyone counted.
+func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outcomes, error) {
 	meter := &costMeter{phase: w.phase, usages: m.usages, watch: func(ctx context.Context) error {
 		select {
 		case err := <-ended:
@@ -156,7 +183,7 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 		default:
 		}
 		if ctx.Err() != nil {
-			m.client.Stop()
+			m.clients().stop()
 			<-ended
 			return failed("interrupted")
 		}
@@ -171,17 +198,33 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 		case err := <-ended:
 			return nil, errors.Join(failed("the client's loop has ended early"), err)
 		case <-ctx.Done():
-			m.client.Stop()
+			m.clients().stop()
 			<-ended
 			return nil, failed("interrupted")
 		case <-time.After(settlePause):
 		}
 	}
+	in := &outcomes{costs: costs}
+	for i, g := range m.groups {
+		one, err := g.gather(w.parts[i])
+		if err != nil {
+			return nil, err
+		}
+		in.groups = append(in.groups, one)
+	}
+	m.clients().stop()
+	return in, <-ended
+}
+
+// gather waits for the learners of a group, and collects what everyone counted.
+func (m *memGroup) gather(w *watched) (*outcome, error) {
 	result, err := w.result()
 	if err != nil {
 		return nil, err
 	}
-	in := &outcome{costs: costs, results: []bench.ClientResult{result}, tallies: map[paxos.NodeID]bench.TallyReport{}}
+	in := &outcome{
+		file: m.plan.file, layout: m.plan.layout, plan: m.plan, results: []bench.ClientResult{result}, tallies: map[paxos.NodeID]bench.TallyReport{},
+	}
 	for range int(settleBound / settlePause) {
 		in.statuses = in.statuses[:0]
 		for _, p := range m.procs {
@@ -205,38 +248,43 @@ func (m *memRun) await(ctx context.Context, w *watch, ended <-chan error) (*outc
 			in.tallies[id] = t
 		}
 	}
-	m.client.Stop()
-	return in, <-ended
+	return in, nil
 }
 
-// stages joins the notes of all loops.
-func (m *memRun) stages(p *plan) []bench.Stage {
+// stages joins the notes of all loops of a group.
+func (m *memGroup) stages() []bench.Stage {
 	var all []bench.StageNote
 	for i, q := range m.procs {
 		all = append(all, m.notes[i].read(q)...)
 	}
-	return p.stagesOf(all, m.load.Phase()) // its loop has ended
+	return m.plan.stagesOf(all, m.load.Phase()) // its loop has ended
 }
 
 // usages reads all loops; they are of one process.
 func (m *memRun) usages() (all []*node.Usage, err error) {
-	for _, p := range m.procs {
-		u, err := p.Usage()
-		if err != nil {
-			return nil, err
+	for _, g := range m.groups {
+		for _, p := range g.procs {
+			u, err := p.Usage()
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, u)
 		}
-		all = append(all, u)
 	}
 	return all, nil
 }
 
 // end stops the loops and releases everything.
 func (m *memRun) end() {
-	for _, p := range m.procs {
-		p.Stop()
+	for _, g := range m.groups {
+		for _, p := range g.procs {
+			p.Stop()
+		}
 	}
 	m.running.Wait()
-	for _, p := range m.procs {
-		p.Close()
+	for _, g := range m.groups {
+		for _, p := range g.procs {
+			p.Close()
+		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 // doctorFlags are the flags of "wirepaxos doctor".
 type doctorFlags struct {
 	config, ids  string
+	group        int
 	interfaces   []string
 	json, strict bool
 	hold         holdFlags
@@ -56,6 +57,7 @@ line about it that is not green.`,
 	flags := c.Flags()
 	flags.StringVarP(&o.config, "config", "f", "", "cluster file, to look at what its nodes need")
 	flags.StringVar(&o.ids, "id", "", "nodes of the cluster file to look at: 1,2,3; those of this machine if not given")
+	flags.IntVar(&o.group, "group", 0, "group of the cluster file to look at alone; 0: all of them")
 	flags.StringArrayVarP(&o.interfaces, "interface", "i", nil, "interface to look at; repeat it for several")
 	flags.BoolVar(&o.json, "json", false, "one JSON object in place of the page")
 	flags.BoolVar(&o.strict, "strict", false, "yellow is red")
@@ -117,13 +119,20 @@ func (o *doctorFlags) need() (*doctor.Need, error) {
 		if err != nil {
 			return nil, err
 		}
-		ends, err := o.endpoints(f)
-		if err != nil {
+		if f, err = chooseGroup(f, o.group); err != nil {
 			return nil, err
 		}
-		need = needOf(f, ends, &o.hold)
-	case o.ids != "":
-		return nil, fmt.Errorf("--id %s: name the cluster file that has the node with --config", o.ids)
+		need = o.hold.need()
+		files := f.Split()
+		for _, f := range files {
+			ends, err := o.endpoints(f)
+			if err != nil {
+				return nil, err
+			}
+			addNeed(need, f, ends, groupPlace(f, len(files)))
+		}
+	case o.ids != "" || o.group != 0:
+		return nil, fmt.Errorf("--id %s, --group %d: name the cluster file that has them with --config", o.ids, o.group)
 	default:
 		need = o.hold.need()
 		need.Bare = len(o.interfaces) == 0

@@ -35,13 +35,20 @@ func (h *holdFlags) need() *doctor.Need {
 	return &doctor.Need{LockMemory: h.memory, DMALatency: h.latency, FIFO: h.fifo}
 }
 
-// needOf is what some endpoints of a cluster need.
-func needOf(f *cluster.File, ends []cluster.Endpoint, h *holdFlags) *doctor.Need {
-	need := h.need()
+// groupPlace is what is behind the nodes where they are of one of several groups.
+func groupPlace(f *cluster.File, groups int) string {
+	if groups == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" of group %d", f.Group)
+}
+
+// addNeed adds what some endpoints of a cluster need, of a group that place names.
+func addNeed(need *doctor.Need, f *cluster.File, ends []cluster.Endpoint, place string) {
 	need.AFXDP = f.Transport == cluster.TransportAFXDP
 	for i := range ends {
 		e := &ends[i]
-		name := nodesOf(e)
+		name := nodesOf(e) + place
 		loop := doctor.Loop{Name: name, Core: doctor.NoCore, Spins: e.Idle == cluster.IdleSpin}
 		if e.Core != cluster.NoCore {
 			loop.Core, loop.Spins = e.Core, loop.Spins || e.Idle == cluster.IdleAuto
@@ -53,7 +60,6 @@ func needOf(f *cluster.File, ends []cluster.Endpoint, h *holdFlags) *doctor.Need
 		}
 		need.Loops = append(need.Loops, loop)
 	}
-	return need
 }
 
 // nodesOf names the nodes of an endpoint for people: "node 1,2".
@@ -80,28 +86,36 @@ func nicOf(f *cluster.File, e *cluster.Endpoint, name string) doctor.NIC {
 }
 
 // heed refuses to start, with --strict, where the doctor has a line about the nodes that is not green.
-func (o *nodeFlags) heed(f *cluster.File, ids []uint16) error {
+func (o *nodeFlags) heed(files []*cluster.File, ids []uint16) error {
 	if !o.strict {
 		return nil
 	}
-	var ends []cluster.Endpoint
-	for _, id := range ids {
-		e, err := f.EndpointOf(id)
-		if err != nil {
-			return err
+	need := o.hold.need()
+	for _, f := range files {
+		var ends []cluster.Endpoint
+		for _, id := range ids {
+			e, err := f.EndpointOf(id)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(ends, func(other cluster.Endpoint) bool { return other.Key == e.Key }) {
+				ends = append(ends, e)
+			}
 		}
-		if !slices.ContainsFunc(ends, func(other cluster.Endpoint) bool { return other.Key == e.Key }) {
-			ends = append(ends, e)
-		}
+		addNeed(need, f, ends, groupPlace(f, len(files)))
 	}
-	page := doctor.Examine(needOf(f, ends, &o.hold), doctor.Here())
+	page := doctor.Examine(need, doctor.Here())
 	if bad := page.Count(doctor.Red) + page.Count(doctor.Yellow); bad > 0 {
 		words := make([]string, len(ids))
 		for i, id := range ids {
 			words[i] = fmt.Sprint(id)
 		}
-		return fmt.Errorf("--strict: the doctor has %d lines that are not green, the first: %v (all of them: `wirepaxos doctor --config %s --id %s`)", bad,
-			page.First(), o.config, strings.Join(words, ","))
+		group := ""
+		if o.group != 0 {
+			group = fmt.Sprintf(" --group %d", o.group)
+		}
+		return fmt.Errorf("--strict: the doctor has %d lines that are not green, the first: %v (all of them: `wirepaxos doctor --config %s --id %s%s`)", bad,
+			page.First(), o.config, strings.Join(words, ","), group)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type labFlags struct {
 	layout, transport, link, batch string
 	multicast                      bool
 	acceptors, proposers, learners int
+	groups                         int
 	drop, dup, late                float64
 	delay                          time.Duration
 }
@@ -39,6 +40,7 @@ func (o *labFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&o.acceptors, "acceptors", 3, "number of acceptors")
 	f.IntVar(&o.proposers, "proposers", 1, "number of proposers")
 	f.IntVar(&o.learners, "learners", 1, "number of learners")
+	f.IntVar(&o.groups, "groups", 1, "number of groups: each process runs all of them, each on a loop and, over AF_XDP, a queue of its own")
 	f.Float64Var(&o.drop, "drop", 0, "rate of frames that the switch drops, 0 to 1")
 	f.Float64Var(&o.dup, "dup", 0, "rate of frames that the switch sends twice")
 	f.Float64Var(&o.late, "late", 0, "rate of frames that the switch holds back for --delay")
@@ -84,8 +86,11 @@ func (o *labFlags) raise(ctx context.Context) (*netlab.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.groups < 1 || o.groups > netlab.MaxQueues {
+		return nil, fmt.Errorf("--groups %d: want 1 to %d", o.groups, netlab.MaxQueues)
+	}
 	p, err := newPlan(planConfig{
-		acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: cluster.Transport(o.transport),
+		groups: o.groups, acceptors: o.acceptors, proposers: o.proposers, learners: o.learners, layout: o.layout, transport: cluster.Transport(o.transport),
 		link: cluster.Link(o.link), batch: cluster.Batch(o.batch), multicast: o.multicast, idle: cluster.IdleAuto, clientApart: true,
 	})
 	if err != nil {
@@ -260,15 +265,21 @@ func (r *running) watch(ctx context.Context) error {
 		}
 		var line []string
 		for _, s := range all {
+			group := ""
+			if len(r.plan.file.Groups) > 0 {
+				group = fmt.Sprintf("group %d: ", s.Group)
+			}
 			for _, p := range s.Proposers {
 				if p.Leads {
-					line = append(line, fmt.Sprintf("proposer %d leads by ballot %s", p.ID, p.Ballot))
+					line = append(line, fmt.Sprintf("%sproposer %d leads by ballot %s", group, p.ID, p.Ballot))
 				}
 			}
 			for _, l := range s.Learners {
-				line = append(line, fmt.Sprintf("learner %d: %d values, instance %d", l.ID, l.Delivered, l.Watermark))
+				line = append(line, fmt.Sprintf("%slearner %d: %d values, instance %d", group, l.ID, l.Delivered, l.Watermark))
 			}
-			line = append(line, s.Trouble...)
+			for _, t := range s.Trouble {
+				line = append(line, group+t)
+			}
 		}
 		fmt.Println(strings.Join(line, "; "))
 	}

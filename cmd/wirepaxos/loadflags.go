@@ -153,7 +153,11 @@ func holds(r *bench.Report) error {
 func tellCheck(r *bench.Report) {
 	fmt.Println()
 	for _, l := range r.Learners {
-		fmt.Printf("learner %d delivered %d values, hash %v\n", l.ID, l.Delivered, l.Hash)
+		group := ""
+		if l.Group != 0 {
+			group = fmt.Sprintf("group %d: ", l.Group)
+		}
+		fmt.Printf("%slearner %d delivered %d values, hash %v\n", group, l.ID, l.Delivered, l.Hash)
 	}
 	if len(r.Learners) == 0 {
 		fmt.Printf("check   not made here: %s\n", strings.Join(r.Notes, "; "))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"strconv"
@@ -21,7 +22,8 @@ type nodeFlags struct {
 	ids                    string
 	iface, mode, idle      string
 	transport, link, batch string
-	queue, core, mtu       int
+	group, mtu             int
+	queues, cores          []int
 	multicast              bool
 	heartbeat, timeout     time.Duration
 	extra                  []string
@@ -31,7 +33,6 @@ type nodeFlags struct {
 	rings                  queueFlags
 	gc                     string
 	strict                 bool
-	notes                  stageNotes // of the process, once it is opened
 	flags                  *pflag.FlagSet
 }
 
@@ -45,8 +46,9 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&o.state, "state-dir", defaultState, "directory of what must survive a restart: proposer rounds, acceptor marker")
 	flags.StringVar(&o.control, "control", "", "Unix socket to answer \"wirepaxos status\" and \"wirepaxos admin\" on")
 	flags.StringVarP(&o.iface, "interface", "i", "", "interface to bind a queue of, in place of the file's")
-	flags.IntVar(&o.queue, "queue", 0, "queue of the interface, in place of the file's")
-	flags.IntVar(&o.core, "core", cluster.NoCore, "core to pin the loop to, in place of the file's; -1: none")
+	flags.IntVar(&o.group, "group", 0, "group to run alone, of a cluster file with several; 0: all, each on a loop of its own")
+	flags.IntSliceVar(&o.queues, "queue", nil, "queue of the interface, in place of the file's; of several groups the first one's, or one for each: 0,2")
+	flags.IntSliceVar(&o.cores, "core", nil, "core to pin the loop to, in place of the file's; -1: none; of several groups the first one's, or one for each: 2,4")
 	flags.StringVar(&o.idle, "idle", "", "what an empty cycle does: spin, yield, backoff, block; auto: spin on a core of its own, else block")
 	flags.StringVar(&o.mode, "mode", "", "AF_XDP mode: auto, zerocopy (refuses any other), copy")
 	flags.StringVar(&o.transport, "transport", "", "afxdp, udp or mem, in place of the file's; the same on all nodes")
@@ -95,7 +97,25 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 	o.rings.apply(f, given)
 	given("heartbeat", func() { f.Timing.Heartbeat = o.heartbeat })
 	given("leader-timeout", func() { f.Timing.LeaderTimeout = o.timeout })
-	return f, f.Validate()
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	return chooseGroup(f, o.group)
+}
+
+// chooseGroup is the file as --group wants it: as that group sees it, or whole where it is 0.
+func chooseGroup(f *cluster.File, group int) (*cluster.File, error) {
+	if group == 0 {
+		return f, nil
+	}
+	if group < 0 || group > math.MaxUint16 {
+		return nil, fmt.Errorf("--group %d: want one of the groups of %s, %v", group, f.Name, f.AllGroups())
+	}
+	f, err := f.ForGroup(uint16(group))
+	if err != nil {
+		return nil, fmt.Errorf("--group: %w", err)
+	}
+	return f, nil
 }
 
 // place applies the flags that say where the nodes of this process run.
@@ -110,10 +130,10 @@ func (o *nodeFlags) place(f *cluster.File, ids []uint16) error {
 				n.Interface = o.iface
 			}
 			if o.flags.Changed("queue") {
-				n.Queue = o.queue
+				n.Queue, n.Queues = eachOr(o.queues)
 			}
 			if o.flags.Changed("core") {
-				n.Core = o.core
+				n.Core, n.Cores = eachOr(o.cores)
 			}
 			if o.flags.Changed("idle") {
 				n.Idle = cluster.Idle(o.idle)
@@ -121,6 +141,14 @@ func (o *nodeFlags) place(f *cluster.File, ids []uint16) error {
 		}
 	}
 	return f.Validate()
+}
+
+// eachOr is what a flag with a number for each group says: the first one's, and the list if there is more than that.
+func eachOr(list []int) (first int, each []int) {
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	return list[0], list
 }
 
 // find turns --id into node ids, the first of which has the role.
@@ -167,12 +195,16 @@ func addNode(f *cluster.File, text string) error {
 	return err
 }
 
-// spec is what the flags and the file say to run.
-func (o *nodeFlags) spec(f *cluster.File, ids []uint16) node.Spec {
+// spec is what the flags and the file say to run of one group, which is one of several or not.
+func (o *nodeFlags) spec(f *cluster.File, ids []uint16, several bool) node.Spec {
+	group := ""
+	if several {
+		group = fmt.Sprintf("group %d: ", f.Group)
+	}
 	s := node.Spec{File: f, Nodes: ids, StateDir: o.state, Core: node.CoreOfFile, Hold: o.hold.spec()}
-	s.Warn = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wirepaxos: "+format+"\n", args...) }
+	s.Warn = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "wirepaxos: "+group+format+"\n", args...) }
 	if !o.quiet {
-		s.Notice = func(n node.Notice) { fmt.Fprintf(os.Stderr, "%v %d: %v\n", n.Role, n.Node, n.Event) }
+		s.Notice = func(n node.Notice) { fmt.Fprintf(os.Stderr, "%s%v %d: %v\n", group, n.Role, n.Node, n.Event) }
 	}
 	return s
 }

@@ -31,6 +31,40 @@ type outcome struct {
 	restarts  int
 }
 
+// outcomes is what came of all groups of a run.
+type outcomes struct {
+	groups []*outcome
+	costs  *bench.Costs // of all together; nil: not taken
+}
+
+// began notes when the run did, by the machine's counts.
+func (o *outcomes) began(cpu bench.CPUTimes) {
+	for _, in := range o.groups {
+		in.cpu = cpu
+	}
+}
+
+// report is the report of one group, or of several all together with each one's own in it.
+func (o *outcomes) report() (*bench.Report, error) {
+	if len(o.groups) == 1 {
+		o.groups[0].costs = o.costs
+		return o.groups[0].report()
+	}
+	var ends []bench.GroupEnd
+	for _, in := range o.groups {
+		r, err := in.report()
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, bench.GroupEnd{Group: in.file.Group, Report: r, Results: in.results, Tallies: in.tallies})
+	}
+	r, err := bench.JoinGroups(ends)
+	if err == nil {
+		r.Costs = o.costs
+	}
+	return r, err
+}
+
 // report joins all of it.
 func (o *outcome) report() (*bench.Report, error) {
 	merged, err := bench.Merge(o.results)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -25,6 +26,7 @@ var layouts = []string{layoutAuto, layoutPacked, layoutProposersApart, layoutPro
 // planConfig is what a cluster for one machine is planned from.
 type planConfig struct {
 	acceptors, proposers, learners int
+	groups                         int // each with a queue, a port and a core of every process; 0: one
 	layout                         string
 	transport                      cluster.Transport
 	link                           cluster.Link
@@ -50,6 +52,7 @@ type proc struct {
 	host  int // place in plan.hosts
 	queue int
 	core  int
+	cores []int // of the loops of several groups; nil: core
 }
 
 // newPlan lays a cluster out. Node ids: acceptors from 1, then proposers, learners, and the client last.
@@ -99,12 +102,30 @@ func newPlan(c planConfig) (*plan, error) {
 	}
 	add(cluster.Client, &others)
 	p.client = others[len(others)-1]
+	if c.groups > 1 {
+		setGroups(f, c.groups)
+	}
 	cores := runtime.NumCPU()
 	if err := p.arrange(c, acceptors, others); err != nil {
 		return nil, err
 	}
 	p.pin(c.idle, cores)
 	return p, nil
+}
+
+// setGroups makes the file one of n groups, each with an EtherType of its own where there is one: the two that IEEE 802 leaves to local experiments,
+// then such as nobody else speaks in a lab.
+func setGroups(f *cluster.File, n int) {
+	const further = 0x9A00
+	var groups, etherTypes []uint16
+	for i := range n {
+		groups, etherTypes = append(groups, uint16(i+1)), append(etherTypes, further+uint16(i))
+	}
+	copy(etherTypes, []uint16{0x88B5, 0x88B6})
+	f.SetGroups(groups...)
+	if f.Transport == cluster.TransportAFXDP && f.Link == cluster.LinkEthernet {
+		f.EtherTypes = etherTypes
+	}
 }
 
 // arrange groups nodes into processes and processes into hosts.
@@ -136,19 +157,40 @@ func (p *plan) arrange(c planConfig, acceptors, others []uint16) error {
 	if p.layout == layoutSharedNIC {
 		perHost = 2
 	}
+	groups := len(p.file.AllGroups())
 	for i := range p.procs {
 		q := &p.procs[i]
-		q.host, q.queue, q.core = i/perHost, i%perHost, cluster.NoCore
+		q.host, q.queue, q.core = i/perHost, i%perHost*groups, cluster.NoCore
 		if q.queue == 0 {
 			p.hosts = append(p.hosts, netlab.HostSpec{Name: fmt.Sprintf("h%d", q.host+1)})
 		}
 		host := &p.hosts[q.host]
-		host.Queues++
-		if q.queue > 0 {
+		if c.transport != cluster.TransportAFXDP {
+			host.Queues = 1
+			continue
+		}
+		host.Queues += groups
+		switch {
+		case groups > 1 && q.queue == 0:
+			p.steerGroups(host)
+		case groups == 1 && q.queue > 0:
 			host.Steer = append(host.Steer, steerTo(c.link, q.nodes[0], q.queue))
 		}
 	}
 	return nil
+}
+
+// steerGroups steers what is a group's to its queue, as `wirepaxos nic steer` would a NIC: by its UDP port, or by its EtherType. Where a host has two
+// processes it is the first one's queue, and that one passes on what is the other's.
+func (p *plan) steerGroups(host *netlab.HostSpec) {
+	const etherType, udpPort = 12, 14 + 20 + 2 // the latter the destination's, behind the headers of Ethernet and IPv4
+	for i := 1; i < len(p.file.Groups); i++ {
+		rule := netlab.Rule{Offset: udpPort, Bytes: binary.BigEndian.AppendUint16(nil, p.file.UDPPort+uint16(i)), Queue: i}
+		if p.file.Link == cluster.LinkEthernet {
+			rule.Offset, rule.Bytes = etherType, binary.BigEndian.AppendUint16(nil, p.file.EtherTypes[i])
+		}
+		host.Steer = append(host.Steer, rule)
+	}
 }
 
 // steerTo is what a NIC would be told by an ntuple rule: frames whose header names the node go to the queue of its process.
@@ -166,11 +208,16 @@ func steerTo(link cluster.Link, node uint16, queue int) netlab.Rule {
 func (p *plan) pin(idle cluster.Idle, cores int) {
 	p.file.Idle = idle
 	set, err := dataplane.Cores()
-	if err != nil || len(set.Allowed) < len(p.procs) || cores < len(p.procs) {
+	groups := len(p.file.AllGroups())
+	if loops := groups * len(p.procs); err != nil || len(set.Allowed) < loops || cores < loops {
 		return
 	}
 	for i := range p.procs {
-		p.procs[i].core = set.Allowed[i]
+		q := &p.procs[i]
+		q.core = set.Allowed[i]
+		for g := range groups {
+			q.cores = append(q.cores, set.Allowed[g*len(p.procs)+i])
+		}
 	}
 }
 
@@ -180,6 +227,9 @@ func (p *plan) address(hosts []netlab.Host) error {
 		for _, id := range q.nodes {
 			n := &p.file.Nodes[id-1]
 			n.Core = q.core
+			if len(p.file.Groups) > 0 {
+				n.Cores = q.cores
+			}
 			if p.file.Transport == cluster.TransportMem {
 				n.Endpoint = fmt.Sprintf("p%d", q.nodes[0])
 				continue
@@ -195,12 +245,16 @@ func (p *plan) address(hosts []netlab.Host) error {
 	return p.file.Validate()
 }
 
-// loopback gives every process a port of 127.0.0.1: the same cluster without namespaces.
+// loopback gives every process a port of 127.0.0.1, and one for each further group: the same cluster without namespaces.
 func (p *plan) loopback(base uint16) error {
+	groups := len(p.file.AllGroups())
 	for i, q := range p.procs {
 		for _, id := range q.nodes {
 			n := &p.file.Nodes[id-1]
-			n.IP, n.Port, n.Core = netip.AddrFrom4([4]byte{127, 0, 0, 1}), base+uint16(i), q.core
+			n.IP, n.Port, n.Core = netip.AddrFrom4([4]byte{127, 0, 0, 1}), base+uint16(i*groups), q.core
+			if len(p.file.Groups) > 0 {
+				n.Cores = q.cores
+			}
 		}
 	}
 	return p.file.Validate()
@@ -251,7 +305,10 @@ func (p *plan) describe() string {
 			names = append(names, fmt.Sprintf("%v %d", p.file.Nodes[id-1].Roles, id))
 		}
 		part := strings.Join(names, " + ")
-		if q.core != cluster.NoCore {
+		switch {
+		case q.core != cluster.NoCore && len(p.file.Groups) > 0:
+			part += fmt.Sprintf(" on cores %v", q.cores)
+		case q.core != cluster.NoCore:
 			part += fmt.Sprintf(" on core %d", q.core)
 		}
 		parts = append(parts, part)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -42,7 +41,8 @@ func newRole(name string) *cobra.Command {
 		Long: roleTexts[name].long + `
 
 All nodes of one endpoint (one MAC and queue, one IP and port) run in one process: --id takes several, of any roles as long as the first is
-of this one. Order of start does not matter. Ctrl-C or SIGTERM ends it in good order; a second one at once.`,
+of this one. Where the cluster file has several groups, the process runs all of them, each on a loop with its own queue, UDP port and core;
+--group runs one alone, so that a process for each is possible too. Order of start does not matter. Ctrl-C or SIGTERM ends it in good order; a second one at once.`,
 		Example: "  wirepaxos " + name + " --config cluster.toml --id 1 --state-dir /var/lib/wirepaxos",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -55,34 +55,34 @@ of this one. Order of start does not matter. Ctrl-C or SIGTERM ends it in good o
 }
 
 func runRole(o *nodeFlags, role cluster.Roles, check bool) error {
-	f, ids, err := o.prepare(role)
+	files, ids, err := o.prepare(role)
 	if err != nil {
 		return err
 	}
-	p, tallies, err := o.open(f, ids, check, nil)
+	all, err := o.openAll(files, ids, check, nil)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
-	answers := map[string]node.Answer{}
-	tallies.answer(p, answers)
-	stop, err := serve(o, p, answers)
+	defer all.close()
+	stop, err := serve(o, all)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	if !o.quiet {
-		announce(f, ids, p)
+		all.announce(ids)
 	}
-	return p.Run()
+	return all.run()
 }
 
-// prepare does what comes before a process is opened: the file with the flags applied, the nodes to run, the state directory.
-func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, err error) {
+// prepare does what comes before a process is opened: the file with the flags applied, as each group to run sees it; the nodes to run; the
+// state directory.
+func (o *nodeFlags) prepare(role cluster.Roles) (files []*cluster.File, ids []uint16, err error) {
 	if err = checkGC(o.gc); err != nil {
 		return nil, nil, err
 	}
-	if f, err = o.load(); err != nil {
+	f, err := o.load()
+	if err != nil {
 		return nil, nil, err
 	}
 	if ids, err = o.find(f, role); err != nil {
@@ -91,37 +91,38 @@ func (o *nodeFlags) prepare(role cluster.Roles) (f *cluster.File, ids []uint16, 
 	if err = o.place(f, ids); err != nil {
 		return nil, nil, err
 	}
-	if err = o.heed(f, ids); err != nil {
+	files = f.Split()
+	if err = o.checkFIFO(files, ids); err != nil {
 		return nil, nil, err
 	}
-	return f, ids, o.makeState(f, ids)
+	if err = o.heed(files, ids); err != nil {
+		return nil, nil, err
+	}
+	return files, ids, o.makeState(f, ids)
 }
 
-// open opens the process of the nodes, with accounts of what its learners deliver if they are to be checked.
-func (o *nodeFlags) open(f *cluster.File, ids []uint16, check bool, client *node.ClientSpec) (*node.Process, tallies, error) {
-	t, err := newTallies(f, ids, check)
-	if err != nil {
-		return nil, nil, err
+// open opens the process of the nodes of one group, one of several or not, with accounts of what its learners deliver if they are to be checked.
+func (o *nodeFlags) open(f *cluster.File, ids []uint16, check bool, client *node.ClientSpec, several bool) (*groupLoop, error) {
+	l := &groupLoop{file: f, answers: map[string]node.Answer{}}
+	var err error
+	if l.tallies, err = newTallies(f, ids, check); err != nil {
+		return nil, err
 	}
-	if o.notes, err = newStageNotes(o.stages); err != nil {
-		return nil, nil, err
+	if l.notes, err = newStageNotes(o.stages); err != nil {
+		return nil, err
 	}
-	s := o.spec(f, ids)
-	s.Client, s.Deliver, s.Observe = client, t.deliver(), o.notes.observe()
-	p, err := node.Open(s)
-	return p, t, err
+	s := o.spec(f, ids, several)
+	s.Client, s.Deliver, s.Observe = client, l.tallies.deliver(), l.notes.observe()
+	l.p, err = node.Open(s)
+	return l, err
 }
 
 // serve opens the control socket and ends the process in good order on a signal.
-func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop func(), err error) {
+func serve(o *nodeFlags, all groupLoops) (stop func(), err error) {
 	setGC(o.gc)
-	answers["status"] = node.NoWords(func() (any, error) { return p.Status() })
-	answers["usage"] = node.NoWords(func() (any, error) { return p.Usage() })
-	answers["stages"] = node.NoWords(func() (any, error) { return o.notes.read(p), nil })
-	answers["handover"] = p.AnswerHandover
 	closeControl := func() {}
 	if o.control != "" {
-		c, err := node.ListenControl(o.control, answers)
+		c, err := node.ListenControl(o.control, all.joined())
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +134,7 @@ func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop 
 	go func() {
 		select {
 		case <-signals:
-			p.Stop()
+			all.stop()
 		case <-done:
 			return
 		}
@@ -148,18 +149,6 @@ func serve(o *nodeFlags, p *node.Process, answers map[string]node.Answer) (stop 
 		signal.Stop(signals)
 		closeControl()
 	}, nil
-}
-
-// announce says what runs and what each port got.
-func announce(f *cluster.File, ids []uint16, p *node.Process) {
-	for _, id := range ids {
-		if n, err := f.Node(id); err == nil {
-			fmt.Fprintf(os.Stderr, "node %d: %v\n", id, n.Roles)
-		}
-	}
-	for _, line := range describe(p.Ports()) {
-		fmt.Fprintf(os.Stderr, "port: %s\n", line)
-	}
 }
 
 // tallies are the accounts of the learners of a process.

@@ -239,8 +239,7 @@ func (r *running) ready(ctx context.Context) error {
 	bound := time.Now().Add(20 * time.Second)
 	for _, c := range r.procs {
 		for {
-			var s node.Status
-			err := node.Ask(c.socket, "status", &s)
+			_, err := node.AskAll[*node.Status](c.socket, "status")
 			if err == nil {
 				break
 			}
@@ -259,16 +258,9 @@ func (r *running) ready(ctx context.Context) error {
 	return nil
 }
 
-// statuses asks all processes.
+// statuses asks all processes, each of which answers for all groups.
 func (r *running) statuses() (all []*node.Status, err error) {
-	for _, c := range r.procs {
-		s := &node.Status{}
-		if err := r.ask(c, "status", s); err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return all, nil
+	return askEach[*node.Status](r, "status")
 }
 
 // end stops the processes in good order and removes all traces.

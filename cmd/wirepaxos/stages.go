@@ -3,6 +3,7 @@ package main
 import (
 	"wirepaxos/bench"
 	"wirepaxos/paxos"
+	"wirepaxos/paxos/cluster"
 	"wirepaxos/paxos/node"
 )
 
@@ -38,8 +39,8 @@ func (p *plan) stagesOf(notes []bench.StageNote, phase bench.Phase) []bench.Stag
 	return bench.JoinStages(notes, paxos.Quorum(len(p.file.Acceptors())), phase.From)
 }
 
-// gatherStages asks all processes for their notes.
-func (r *running) gatherStages() ([]bench.Stage, error) {
+// gatherStages asks all processes for their notes of a group.
+func (r *running) gatherStages(f *cluster.File) ([]bench.Stage, error) {
 	if r.stages == 0 {
 		return nil, nil
 	}
@@ -47,12 +48,12 @@ func (r *running) gatherStages() ([]bench.Stage, error) {
 	var phase bench.Phase
 	for _, c := range r.procs {
 		var notes []bench.StageNote
-		if err := r.ask(c, "stages", &notes); err != nil {
+		if err := r.ask(c, r.to("stages", f), &notes); err != nil {
 			return nil, err
 		}
 		all = append(all, notes...)
 		if c.args[0] == "client" {
-			if err := r.ask(c, "phase", &phase); err != nil {
+			if err := r.ask(c, r.to("phase", f), &phase); err != nil {
 				return nil, err
 			}
 		}

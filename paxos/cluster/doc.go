@@ -7,7 +7,8 @@
 //     is one line that says where (file and line), what, and what to do.
 //  3. A command changes what its flags name (Transport, Link, ...), adds the nodes that only it knows with AddNode, and calls
 //     Validate again: the lines of the file are still in the errors.
-//  4. Endpoints groups the nodes into what a process opens: one link address and queue, one loop. From here on the file is not
+//  4. Split, or ForGroup, takes a file with several groups apart: each group's view is a file with that group alone (groups.go).
+//  5. Endpoints groups the nodes into what a process opens: one link address and queue, one loop. From here on the file is not
 //     needed any more.
 //
 // Load reads the paxos.conf files of Kernel Paxos and of libpaxos as they are (conf.go says how they map), so that

@@ -12,11 +12,15 @@ func (f *File) Encode() []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("cluster     = \"0x%016x\" # frames of other clusters are dropped", f.Cluster)
-	line("group       = %d", f.Group)
+	f.encodeGroups(line)
 	line("transport   = %s # afxdp, udp, mem", quoted(f.Transport))
 	line("link        = %s # ethernet, udp4: what AF_XDP sends", quoted(f.Link))
 	line("mode        = %s # auto, zerocopy, copy", quoted(f.Mode))
-	line("ethertype   = 0x%04X", f.EtherType)
+	if f.EtherTypes == nil {
+		line("ethertype   = 0x%04X", f.EtherType)
+	} else {
+		line("ethertypes  = [%s] # one for each group", joined(f.EtherTypes, "0x%04X"))
+	}
 	line("vlan        = %d # 0: untagged", f.VLAN)
 	line("udp_port    = %d", f.UDPPort)
 	line("mtu         = %d # bytes of payload in a frame; 0: what the interface has", f.MTU)
@@ -42,6 +46,32 @@ func (f *File) Encode() []byte {
 		f.encodeNode(line, n)
 	}
 	return b.Bytes()
+}
+
+// encodeGroups writes which groups there are: as many from the first on, or all of them.
+func (f *File) encodeGroups(line func(format string, args ...any)) {
+	row := len(f.Groups) > 0
+	for i, g := range f.Groups {
+		row = row && int(g) == int(f.Group)+i
+	}
+	switch {
+	case row:
+		line("group       = %d", f.Group)
+		line("groups      = %d # from group on, each with the next queue, UDP port and core unless nodes have queues, ports, cores", len(f.Groups))
+	case len(f.Groups) > 0:
+		line("groups      = [%s] # each with the next queue, UDP port and core unless nodes have queues, ports, cores", joined(f.Groups, "%d"))
+	default:
+		line("group       = %d", f.Group)
+	}
+}
+
+// joined writes numbers with commas between them.
+func joined[N ~int | ~uint16](list []N, format string) string {
+	words := make([]string, len(list))
+	for i, n := range list {
+		words[i] = fmt.Sprintf(format, n)
+	}
+	return strings.Join(words, ", ")
 }
 
 // encodeNode writes one [[node]], without what it does not say.
@@ -70,16 +100,27 @@ func (f *File) encodeNode(line func(format string, args ...any), n Node) {
 			line("%-9s = %d", key, value)
 		}
 	}
+	each := func(key string, value, absent int, list []int) {
+		if list != nil {
+			line("%-9s = [%s]", key+"s", joined(list, "%d"))
+		} else {
+			integer(key, value, absent)
+		}
+	}
 	text("interface", n.Interface)
-	integer("queue", n.Queue, 0)
+	each("queue", n.Queue, 0, n.Queues)
 	if !n.MAC.IsZero() {
 		text("mac", n.MAC.String())
 	}
 	if n.IP.IsValid() {
 		text("ip", n.IP.String())
 	}
-	integer("port", int(n.Port), 0)
-	integer("core", n.Core, NoCore)
+	if n.Ports != nil {
+		line("%-9s = [%s]", "ports", joined(n.Ports, "%d"))
+	} else {
+		integer("port", int(n.Port), 0)
+	}
+	each("core", n.Core, NoCore, n.Cores)
 	text("host", n.Host)
 	text("idle", string(n.Idle))
 	text("endpoint", n.Endpoint)

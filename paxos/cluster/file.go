@@ -112,6 +112,11 @@ type Node struct {
 	Idle      Idle       // "": the file's
 	Endpoint  string     // TransportMem: nodes of one name share a loop; "": the decimal id
 
+	// Of a file with several groups, a number for each of them; Queue, Port and Core are then the first. nil: each group has the next (groups.go).
+	Queues []int
+	Ports  []uint16
+	Cores  []int // NoCore: none
+
 	lines map[string]int // key -> line in the file; "" is the line of the node itself
 }
 
@@ -120,14 +125,16 @@ func NewNode(id uint16, roles Roles) Node { return Node{ID: id, Roles: roles, Co
 
 // File is the configuration of one cluster, alike on all its machines.
 type File struct {
-	Name        string // for error messages: where it came from
-	Cluster     uint64 // frames of other clusters are dropped; never 0
-	Group       uint16 // many groups may share a NIC; never 0
+	Name        string   // for error messages: where it came from
+	Cluster     uint64   // frames of other clusters are dropped; never 0
+	Group       uint16   // many groups may share a NIC; never 0
+	Groups      []uint16 // all groups of the file, Group the first of them; nil: Group is the only one (groups.go)
 	Transport   Transport
 	Link        Link // TransportAFXDP only; LinkLayer says what is really used
 	Mode        Mode
 	EtherType   uint16
-	VLAN        uint16 // 0: untagged
+	EtherTypes  []uint16 // one for each of Groups, so that a NIC can tell them apart, EtherType the first; nil: all have EtherType
+	VLAN        uint16   // 0: untagged
 	UDPPort     uint16
 	MTU         int // largest payload of a frame in bytes; 0: what the interface has
 	Chunk       int // TransportAFXDP: bytes of a cell of the UMEM, SmallChunk or LargeChunk

@@ -72,6 +72,7 @@ func parseTOML(name string, data []byte) (*File, error) {
 	if err := r.first(); err != nil {
 		return nil, err
 	}
+	f.dropSingles()
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
@@ -83,10 +84,12 @@ func (f *File) readTop(t *table) {
 	defer t.rest()
 	f.readCluster(t)
 	number(t, "group", spanGroup, &f.Group)
+	f.readGroups(t)
 	word(t, "transport", &f.Transport)
 	word(t, "link", &f.Link)
 	word(t, "mode", &f.Mode)
 	number(t, "ethertype", spanEtherType, &f.EtherType)
+	f.EtherTypes = numbers(t, "ethertypes", "ethertype", spanEtherType, &f.EtherType)
 	number(t, "vlan", spanVLAN, &f.VLAN)
 	number(t, "udp_port", spanPort, &f.UDPPort)
 	number(t, "mtu", spanMTU, &f.MTU)
@@ -191,10 +194,13 @@ func readNode(t *table) Node {
 	n.Roles = readRoles(t)
 	n.Interface, _ = checked(t, "interface", func(s string) (string, error) { return s, checkInterface(s) })
 	number(t, "queue", spanQueue, &n.Queue)
+	n.Queues = numbers(t, "queues", "queue", spanQueue, &n.Queue)
 	n.MAC, _ = checked(t, "mac", ParseMAC)
 	n.IP, _ = checked(t, "ip", parseIP)
 	number(t, "port", spanPort, &n.Port)
+	n.Ports = numbers(t, "ports", "port", spanPort, &n.Port)
 	number(t, "core", spanCore, &n.Core)
+	n.Cores = numbers(t, "cores", "core", spanCores, &n.Core)
 	n.Host, _ = checked(t, "host", func(s string) (string, error) { return s, checkName("host", s) })
 	n.Idle, _ = checked(t, "idle", func(s string) (Idle, error) { return Idle(s), checkWord("idle", Idle(s), idles) })
 	n.Endpoint = readEndpoint(t)

@@ -28,6 +28,7 @@ var (
 	spanSessionIdle = span{lo: 16, hi: 1 << 40}
 	spanQueue       = span{lo: 0, hi: 1023}
 	spanCore        = span{lo: 0, hi: 1023} // the kernel's cpu_set_t
+	spanCores       = span{lo: NoCore, hi: 1023}
 	spanTiming      = span{lo: int64(10 * time.Microsecond), hi: int64(time.Hour)}
 )
 
@@ -136,13 +137,12 @@ func (f *File) checkWords() error {
 }
 
 func (f *File) checkNumbers() error {
-	etherType := spanEtherType.check("ethertype", int64(f.EtherType))
-	if owner := takenEtherTypes[f.EtherType]; owner != "" {
-		etherType = fmt.Errorf("ethertype 0x%04X is that of %s: write one that nothing uses, such as 0x88B5", f.EtherType, owner)
+	if err := f.checkGroups(); err != nil {
+		return err
 	}
 	return f.first([]keyed{
 		{"group", spanGroup.check("group", int64(f.Group))},
-		{"ethertype", etherType},
+		{"ethertype", checkEtherType(f.EtherType)},
 		{"vlan", spanVLAN.check("vlan", int64(f.VLAN))},
 		{"udp_port", spanPort.check("udp_port", int64(f.UDPPort))},
 		{"mtu", spanMTU.check("mtu", int64(f.MTU))},
@@ -154,6 +154,13 @@ func (f *File) checkNumbers() error {
 		{"session_idle", spanSessionIdle.check("session_idle", f.SessionIdle)},
 		{"session_idle", f.checkRenewals()},
 	})
+}
+
+func checkEtherType(t uint16) error {
+	if owner := takenEtherTypes[t]; owner != "" {
+		return fmt.Errorf("ethertype 0x%04X is that of %s: write one that nothing uses, such as 0x88B5", t, owner)
+	}
+	return spanEtherType.check("ethertype", int64(t))
 }
 
 // checkRenewals refuses idle sessions that would keep each other alive: each renews once in a quarter of session_idle, and each renewal is a value
@@ -304,14 +311,14 @@ func (f *File) checkCounts() error {
 	return nil
 }
 
-// checkEndpoints checks what the nodes of one endpoint, one queue, one NIC and one host say about it.
+// checkEndpoints checks what the nodes of one endpoint, one queue, one NIC and one host say about it, and then the same of all further groups.
 func (f *File) checkEndpoints() error {
 	ends, err := f.endpoints()
 	if err != nil {
 		return err
 	}
 	if f.Transport == TransportMem {
-		return nil
+		return f.checkEach()
 	}
 	for i, b := range ends {
 		for _, a := range ends[:i] {
@@ -328,5 +335,5 @@ func (f *File) checkEndpoints() error {
 			}
 		}
 	}
-	return nil
+	return f.checkEach()
 }

@@ -20,5 +20,8 @@
 // NIC. A frame for a node of this host that came in on our queue is passed on to its process through that ring. With multicast a NIC's port has one more
 // peer, the address of the group, to which acceptors and learners listen that have their NIC to themselves.
 //
+// A Process is one loop and one group. A program that runs several groups opens one for each, and joins what they answer on its control socket
+// (groups.go); they share nothing but the state directory, where files are named by group, and the NIC.
+//
 // Storage is "memory": what a step puts into Outbox.After leaves at once.
 package node

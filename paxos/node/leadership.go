@@ -67,6 +67,10 @@ func borderTrouble(c *Counters) (trouble []string) {
 		trouble = append(trouble, fmt.Sprintf("%d frames came from nodes that the cluster file does not name and were dropped: "+
 			"do all processes run with the same file, and the same --node flags?", n))
 	}
+	if n := c.Dropped[paxos.DropGroup]; n > 0 {
+		trouble = append(trouble, fmt.Sprintf("%d frames of other groups came in here and were dropped: where groups share a NIC, each needs its frames on its "+
+			"own queue: give it an EtherType of its own (ethertypes) and steer that (`wirepaxos nic steer`), or take link = \"udp4\"", n))
+	}
 	if n := c.Dropped[paxos.DropRole]; n > 0 {
 		trouble = append(trouble, fmt.Sprintf("%d messages came from a node that has no role to send them, or for one that has no role to "+
 			"take them, and were dropped: do all processes run with the same file?", n))

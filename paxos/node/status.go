@@ -223,8 +223,12 @@ func (p *Process) read(s *Status) {
 			"without --fifo", s.Core))
 	}
 	if gap := s.Loop.LongestGapNs; gap >= longGapNs {
-		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop off core %d for %d ms: other threads run there, or the host "+
-			"gave it to another machine", s.Core, gap/1e6))
+		where := fmt.Sprintf("off core %d", s.Core)
+		if s.Core < 0 {
+			where = "off every core"
+		}
+		s.Trouble = append(s.Trouble, fmt.Sprintf("the kernel once kept this loop %s for %d ms: other threads run there, or the host "+
+			"gave it to another machine", where, gap/1e6))
 	}
 }
 
@@ -256,7 +260,7 @@ const longGapNs = 100e6
 func portTrouble(ports []PortStatus) (trouble []string) {
 	for _, p := range ports {
 		if p.Unsteered > 0 {
-			trouble = append(trouble, p.Interface+": frames of ours come in on queues that no process is bound to and go to the kernel: "+
+			trouble = append(trouble, p.Interface+": frames of ours come in on queues where no process takes them and go to the kernel: "+
 				"steer them here, or reduce the NIC to the queues in use")
 		}
 		if p.TxStalls > 0 {

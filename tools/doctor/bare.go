@@ -22,12 +22,18 @@ func (e *exam) allCores(isolated, nohz, rcu []int) {
 			"boot with isolcpus=LIST nohz_full=LIST rcu_nocbs=LIST, LIST being the cores for loops, such as "+e.exampleCores())
 	} else {
 		e.green(what, fmt.Sprintf("%s; without a tick (nohz_full): %s; without RCU callbacks (rcu_nocbs): %s", dataplane.FormatCores(isolated),
-			orNone(nohz), orNone(rcu)))
+			orNone(nohz), orNone(union(nohz, rcu)))) // nohz_full implies rcu_nocbs (Documentation/timers/no_hz.rst)
 	}
 	e.allSiblings()
 	e.allNodes()
 	e.allSleepStates()
 	e.allGovernors()
+}
+
+func union(a, b []int) []int {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // exampleCores is an example: all cores but the first.

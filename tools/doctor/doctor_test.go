@@ -116,6 +116,10 @@ var findings = []finding{
 	}, "core 2 C-states", Green, "at 5 µs", ""},
 	{"a governor that saves power", write(cpu2+"/cpufreq/scaling_governor", "powersave\n"), "core 2 frequency", Yellow, "powersave", "echo performance >"},
 	{"an interrupt of a device", write("/proc/irq/24/effective_affinity_list", "2\n"), "core 2 interrupts", Yellow, "24", "echo 0-1,4-7 > /proc/irq/$i/"},
+	{"an interrupt of a device, and who moves it", func(m *machine, n *Need) {
+		write("/proc/irq/24/effective_affinity_list", "2\n")(m, n)
+		write("/proc/77/comm", "irqbalance\n")(m, n)
+	}, "core 2 interrupts", Yellow, "24", "systemctl stop irqbalance"},
 	{"no core for the rest", write("/sys/devices/system/cpu/online", "2-3\n"), "other cores", Yellow, "none", "leave one core"},
 	{"no core for the rest, and real-time loops", func(m *machine, n *Need) {
 		n.FIFO = true
@@ -170,6 +174,9 @@ func TestBareFindings(t *testing.T) {
 	others := func(all ...nic.Interface) func(*machine, *Need) { return func(m *machine, _ *Need) { m.others = all } }
 	for _, c := range []finding{
 		{"nothing isolated", write("/sys/devices/system/cpu/isolated", "\n"), "isolated cores", Yellow, "none", "such as 1-7"},
+		{"isolated, and without a tick", func(m *machine, n *Need) {
+			write("/proc/cmdline", "isolcpus=2-3 nohz_full=2-3\n")(m, n)
+		}, "isolated cores", Green, "rcu_nocbs): 2-3", ""},
 		{"hyper-threads", func(m *machine, n *Need) {
 			write(cpu2+"/topology/thread_siblings_list", "2-3\n")(m, n)
 			write("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list", "2-3\n")(m, n)

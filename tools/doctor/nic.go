@@ -79,9 +79,9 @@ func (e *exam) queue(n NIC, s *afxdp.Sight) {
 	case n.Queue != NoQueue:
 		e.green(what, fmt.Sprintf("%d is free; %s", n.Queue, queues))
 	case len(taken) > 0:
-		e.green(what, fmt.Sprintf("%d of them; taken: %s", s.Queues, strings.Join(taken, ", ")))
+		e.green(what, fmt.Sprintf("%d in all; taken: %s", s.Queues, strings.Join(taken, ", ")))
 	default:
-		e.green(what, fmt.Sprintf("%d of them, all free", s.Queues))
+		e.green(what, fmt.Sprintf("%d in all, none is taken", s.Queues))
 	}
 }
 

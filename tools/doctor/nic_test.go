@@ -41,7 +41,7 @@ var nicFindings = []finding{
 	{"only an interface named, with a queue taken", func(m *machine, n *Need) {
 		n.NICs[0].Queue, m.taken = NoQueue, []nic.Holder{{Queue: 1, Processes: []nic.Process{{PID: 7, Command: "bird"}}}}
 	}, "eth1 queue", Green, "taken: 1 by bird (pid 7)", ""},
-	{"only an interface named", need(func(n *NIC) { n.Queue = NoQueue }), "eth1 queue", Green, "1 of them", ""},
+	{"only an interface named", need(func(n *NIC) { n.Queue = NoQueue }), "eth1 queue", Green, "1 in all, none is taken", ""},
 
 	{"no zero-copy", driver(func(d *Driver) { d.XDP = inDriver }), "eth1 mode", Yellow, "copies", "mode = \"copy\""},
 	{"no zero-copy, none wanted", func(m *machine, n *Need) {

@@ -107,8 +107,19 @@ func (e *exam) interrupts(what string, l Loop) {
 	} else {
 		move = "leave a core to everything else, and send them there: "
 	}
+	if e.runs("irqbalance") {
+		move = "systemctl stop irqbalance, which would move them again; " + move
+	}
 	e.yellow(what, fmt.Sprintf("%d of devices may land there: %s%s", len(here), strings.Join(first, ", "), more),
 		fmt.Sprintf("%sfor i in %s; do echo %s > /proc/irq/$i/smp_affinity_list; done", move, strings.Join(here, " "), away))
+}
+
+// runs tells whether a process of that name does.
+func (e *exam) runs(name string) bool {
+	return slices.ContainsFunc(e.list("/proc/[0-9]*/comm"), func(path string) bool {
+		comm, _ := e.read(path)
+		return comm == name
+	})
 }
 
 // requests looks at what processes are told to hold of the machine.

@@ -161,7 +161,7 @@ func advice(s setting, err error) string {
 		return ": a queue that would go has an AF_XDP socket, or packets are steered to it: end the role there (`wirepaxos nic list`), or take the steering back first"
 	case name == "ring" && is(unix.EBUSY):
 		return ": queues have AF_XDP sockets: end the roles there first (`wirepaxos nic list`)"
-	case name == "ring" && is(unix.EINVAL):
+	case name == "ring" && is(unix.EINVAL, unix.ENOMEM): // the second is virtio_net's answer
 		return ": the driver takes other sizes, such as powers of two"
 	case name == "coalesce" && is(unix.EINVAL, unix.ERANGE):
 		return ": the driver takes other values, or one for both directions"

@@ -21,7 +21,7 @@ func TestEachRefusal(t *testing.T) {
 		advice  map[error]string
 	}{
 		{setChannels, []string{"queues"}, map[error]string{unix.EINVAL: "AF_XDP socket", unix.EBUSY: "AF_XDP socket"}},
-		{setRing, []string{"ring/rx", "ring/tx"}, map[error]string{unix.EINVAL: "powers of two", unix.EBUSY: "end the roles"}},
+		{setRing, []string{"ring/rx", "ring/tx"}, map[error]string{unix.EINVAL: "powers of two", unix.ENOMEM: "powers of two", unix.EBUSY: "end the roles"}},
 		{setCoalesce, []string{"coalesce/adaptive-rx", "coalesce/rx-usecs", "coalesce/tx-usecs"}, map[error]string{unix.EINVAL: "both directions", unix.EBUSY: "end the roles"}},
 		{setFlags, []string{"rx-vlan-offload"}, map[error]string{unix.EBUSY: "end the roles"}},
 		{refuseFiles, []string{"napi_defer_hard_irqs", "gro_flush_timeout"}, map[error]string{unix.EBUSY: "end the roles", unix.EPERM: "run as root"}},
@@ -29,7 +29,7 @@ func TestEachRefusal(t *testing.T) {
 	}
 	all := 10
 	for _, k := range kinds {
-		for _, errno := range []error{unix.EOPNOTSUPP, unix.EINVAL, unix.EBUSY, unix.EPERM, unix.ENOSPC} {
+		for _, errno := range []error{unix.EOPNOTSUPP, unix.EINVAL, unix.EBUSY, unix.EPERM, unix.ENOSPC, unix.ENOMEM} {
 			t.Run(fmt.Sprintf("%s %v", k.names[0], errno), func(t *testing.T) {
 				f := fullNIC()
 				f.refuses = map[uint32]error{k.command: errno}
