@@ -7,6 +7,10 @@
 // whatever way, the kernel detaches the program, unless it is pinned (pin.go). A port that could not be opened leaves nothing behind; its Error says what
 // to do.
 //
+// An interface that is set down, loses its carrier or its MTU is watched for (watch.go): people are told, and frames flow again when it is back. One that goes
+// away takes the socket and the program with it; the port then waits for one of that name and opens everything anew but the UMEM, beside the loop, which takes it
+// over between two bursts (life.go). Nothing of that is on the hot path: a load where nothing was received, and a branch before a kick.
+//
 // The life of a frame. The UMEM is cut into cells of 2,048 or 4,096 bytes, which the kernel calls chunks. A cell is always in one of these places:
 //
 //	pool ── refill ──▶ fill ring ──▶ kernel ──▶ RX ring ── RxBurst ──▶ caller ── Free ──▶ pool

@@ -1,14 +1,17 @@
 package afxdp
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane"
 )
@@ -218,6 +221,35 @@ func TestMTUChangesUnderLoad(t *testing.T) {
 	exchange(t, a, b)
 }
 
+// What is told of other interfaces costs no memory: a busy machine's containers come and go.
+func TestOthersCostNothing(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	w := &watch{index: 7, events: os.NewFile(uintptr(ends[0]), "events")}
+	defer w.events.Close()
+	event := make([]byte, 32)
+	about := func(index uint32) {
+		binary.NativeEndian.PutUint32(event[unix.SizeofNlMsghdr+4:], index)
+		if n, err := unix.Write(ends[1], event); n != len(event) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		about(8)
+		about(9)
+		about(7)
+		if !w.wait() {
+			t.Fatal("not heard")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if n, err := unix.Read(ends[0], event); err != unix.EAGAIN {
+		t.Errorf("another interface ended the wait: %d bytes are left, %v", n, err)
+	}
+	must(t, unix.Close(ends[1]))
+}
+
 // plug makes the pair that newNet made, once more.
 func plug(t testing.TB, queues int, mac net.HardwareAddr) {
 	t.Helper()
@@ -259,10 +291,12 @@ func TestUnplugged(t *testing.T) {
 			held := holdFrames(t, a, b)
 			var before leftover
 			for round := range uint64(4) {
+				old := socketOf(t, a)
 				unplug(t)
 				told.expect(t, a, "the interface is gone")
 				expectTrouble(t, a, "waiting for one of that name")
 				whileGone(t, a)
+				eventually(t, "the old socket's end", func() bool { return socketOf(t, a) != old })
 				plug(t, 1, macA[:])
 				reopened(t, a, round+1)
 				reopened(t, b, round+1)
@@ -282,6 +316,34 @@ func TestUnplugged(t *testing.T) {
 			held.expect(t, a, b)
 		})
 	}
+}
+
+// socketOf tells sockets apart that have a descriptor after one another.
+func socketOf(t testing.TB, p *Port) string {
+	t.Helper()
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", p.FD()))
+	must(t, err)
+	return name
+}
+
+// A UMEM stays what and where it is when the port is opened anew.
+func TestUMEMStays(t *testing.T) {
+	newNet(t, 1)
+	reserveHugepages(t)
+	ca, cb := ends(LinkEthernet)
+	ca.Hugepages, ca.CellSize = HugepagesOn, LargeCell
+	a, b := openPort(t, ca), openPort(t, cb)
+	was := a.Info()
+	unplug(t)
+	eventually(t, "the loop takes its leave", func() bool { breathe(a); return a.steering == nil })
+	plug(t, 1, macA[:])
+	reopened(t, a, 1)
+	reopened(t, b, 1)
+	if now := a.Info(); now != was || now.Pages != "huge" || now.Cell != LargeCell {
+		t.Errorf("%+v, was %+v", now, was)
+	}
+	drain(t, a, b)
+	exchange(t, a, b)
 }
 
 // whileGone tries all that a caller may do with a port without an interface.

@@ -29,6 +29,9 @@ type steering struct {
 	baseline  uint64 // unsteered packets before this port
 }
 
+// etherMTU is the usual MTU. What native XDP takes beyond it is up to the driver: 3,506 over veth, at times no more than this.
+const etherMTU = 1500
+
 // errRaced says that another process was attaching or detaching at the same moment.
 var errRaced = errors.New("another process is attaching or detaching its XDP program")
 
@@ -95,6 +98,9 @@ func attachSteering(n *nic) (_ *steering, err error) {
 		return s, nil
 	}
 	s.why = fmt.Sprintf("the driver refuses native XDP (%v)", rootOf(err))
+	if n.mtu > etherMTU {
+		s.why += fmt.Sprintf("; its MTU is %d, and most drivers want a packet to fit a page: try `ip link set dev %s mtu %d`", n.mtu, n.name, etherMTU)
+	}
 	if !isTaken(err) {
 		s.link, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: n.index, Flags: link.XDPGenericMode})
 	}
