@@ -44,7 +44,7 @@ func clusterRuns() []clusterRun {
 	for _, kind := range []struct {
 		multicast                  bool
 		outstanding, values, turns int
-	}{{false, 1, 400, 2}, {true, 1, 400, 1}, {false, 64, 8000, 1}} {
+	}{{false, 1, 400, 3}, {true, 1, 400, 1}, {false, 64, 8000, 1}} {
 		for turn := range kind.turns {
 			for _, mode := range []string{"copy", "zerocopy"} {
 				runs = append(runs, clusterRun{mode, kind.multicast, kind.outstanding, kind.values, turn})
