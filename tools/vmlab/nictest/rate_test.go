@@ -24,9 +24,9 @@ const (
 // Frames a second from one NIC to the other, in both modes in turn. Nothing is asserted about the time: vmlab tells the figures. Sender and receiver are
 // on cores of their own where there are two.
 //
-// Measured in a virtual machine (TCG, 2 cores, Linux 7.3.4, little else on the host): between two NICs on a hub inside QEMU 87,000 to 103,000 frames/s
-// in zero-copy mode and 14,000 to 33,000 in copy mode; hugepages made no difference to it. Through the host's switch, where a frame costs two system
-// calls and another process, it was 31,000 to 36,000 against 16,000 to 29,000: there the wire was measured, not the socket.
+// Measured in a virtual machine (TCG, 2 cores, Linux 7.3.4, nothing else on the host): between two NICs on a hub inside QEMU 97,000 to 108,000 frames/s
+// in zero-copy mode and 34,000 to 36,000 in copy mode; ordinary pages made no difference (105,000 to 110,000). Through the host's switch, where a frame costs
+// two system calls and another process, it was 31,000 to 36,000 against 16,000 to 29,000: there the wire was measured, not the socket.
 func TestRate(t *testing.T) {
 	na, nb := pair(t)
 	for range rateTurns {
