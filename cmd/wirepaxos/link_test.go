@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
@@ -164,6 +166,40 @@ func TestInterfacesGoInTurn(t *testing.T) {
 		b.goesOn("its return")
 		eventually(t, "it votes again", func() bool { return b.status(id).Acceptors[0].High > from }, b.describe)
 	}
+	b.agree()
+}
+
+// The program of a stranger keeps a role off the interface, which names it; `nic attach --replace`, which names it too, lets the role on.
+func TestStrangerIsReplaced(t *testing.T) {
+	b := newBed(t, planConfig{transport: cluster.TransportAFXDP})
+	host := b.plan.hosts[anAcceptor-1].Name
+	h, err := b.lab.Host(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "somebody_else", Type: ebpf.XDP, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}}) // XDP_PASS
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer prog.Close()
+	b.onLink(anAcceptor, func(l netlink.Link) error { return netlink.LinkSetXdpFd(l, prog.FD()) })
+	k := b.nodes[anAcceptor]
+	if err := b.launch(k); err != nil {
+		t.Fatal(err)
+	}
+	b.gone(anAcceptor)
+	for _, words := range []string{`program "somebody_else" (id `, "nic attach " + h.Interface + " --replace"} {
+		if text := b.told[k].String(); !strings.Contains(text, words) {
+			t.Errorf("%q is missing in %s", words, text)
+		}
+	}
+	if text := b.nic(host, "attach", h.Interface, "--replace"); !strings.Contains(text, `take off the XDP program "somebody_else"`) {
+		t.Error(text)
+	}
+	t.Cleanup(func() { b.nic(host, "detach", h.Interface) })
+	b.startAll()
+	b.goesOn("the stranger's end")
 	b.agree()
 }
 

@@ -15,8 +15,9 @@ func newStatus() *cobra.Command {
 		Use:   "status SOCKET",
 		Short: "Ask a running process how it is: roles, who leads, watermarks, ports, drops by reason",
 		Long: `Asks the process that was started with --control SOCKET and prints its answer, one JSON object: what each role of it knows (who leads
-and by which ballot, low and delivered watermarks, whether an acceptor votes), what each port really got and counted, what was dropped and why, and
-under "trouble" why something does not move. A process with several groups answers with an array of such objects, one for each; --group picks one.`,
+and by which ballot, low and delivered watermarks, whether an acceptor votes), what each port really got and counted, how its interface is and how
+often it was away, what was dropped and why, and under "trouble" why something does not move. A process with several groups answers with an array of
+such objects, one for each; --group picks one.`,
 		Example: "  wirepaxos status /run/wirepaxos/node4.sock\n  wirepaxos status /run/wirepaxos/node4.sock --group 2",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -10,7 +10,7 @@ import (
 
 // Health is how the interface of a port is, as far as its watch knows.
 type Health struct {
-	State    string  `json:"state"`    // LinkUp, LinkDown, LinkNoCarrier or LinkGone
+	State    string  `json:"state"`    // LinkUp, LinkDown, LinkNoCarrier, LinkGone or LinkNoProgram
 	ForS     float64 `json:"for_s"`    // for how long it has been up, or away
 	Losses   uint64  `json:"losses"`   // times that it ceased to be up
 	AwayS    float64 `json:"away_s"`   // for how long in all, up to now
@@ -24,7 +24,11 @@ const (
 	LinkDown      = "down"       // somebody set it down
 	LinkNoCarrier = "no carrier" // the other end of the wire is off
 	LinkGone      = "gone"       // the socket has lost it
+	LinkNoProgram = "no program" // somebody took our XDP program off
 )
+
+// bound tells whether the port has its interface, whatever that is like.
+func (h *Health) bound() bool { return h.State != LinkGone && h.State != LinkNoProgram }
 
 // Health tells how the interface is. Any goroutine may ask.
 func (p *Port) Health() Health {
@@ -51,7 +55,7 @@ func (p *Port) Trouble() (lines []string) {
 	if w.excuse.text != "" {
 		lines = append(lines, w.line("%s", w.excuse.text))
 	}
-	if h := &w.health; h.State != LinkGone && h.MTU < w.needs {
+	if h := &w.health; h.bound() && h.MTU < w.needs {
 		lines = append(lines, w.line("%s", w.short(h.MTU)))
 	}
 	return lines
@@ -66,6 +70,8 @@ func (w *watch) lost(state string) string {
 		return "the link is down: look at the cable and at the other end"
 	case LinkGone:
 		return "the interface is gone: waiting for one of that name"
+	case LinkNoProgram:
+		return "our XDP program was taken off the interface, where nothing comes to this process without it"
 	}
 	return ""
 }
@@ -83,7 +89,8 @@ func (w *watch) note(state string, mtu int) {
 	h := &w.health
 	was, wasMTU, now := h.State, h.MTU, dataplane.Now()
 	h.State = state
-	if state != LinkGone {
+	bound := h.bound()
+	if bound {
 		h.MTU = mtu
 	}
 	away := time.Duration(now - w.since)
@@ -98,13 +105,13 @@ func (w *watch) note(state string, mtu int) {
 	w.mu.Unlock()
 
 	switch {
-	case state == LinkGone && was != LinkGone, was == LinkUp && state != LinkUp:
+	case !bound && was != state, was == LinkUp && state != LinkUp:
 		w.tell("%s", w.lost(state))
 	case was != LinkUp && state == LinkUp:
 		w.tell("the link is back after %v", away.Round(time.Millisecond))
 	}
 	switch {
-	case state == LinkGone:
+	case !bound:
 	case mtu < w.needs && wasMTU != mtu:
 		w.tell("%s", w.short(mtu))
 	case mtu >= w.needs && wasMTU < w.needs:
@@ -114,24 +121,30 @@ func (w *watch) note(state string, mtu int) {
 
 // noteReopened tells that the port is open again.
 func (w *watch) noteReopened(mode string, mtu int) {
+	what := "the interface is back"
 	w.mu.Lock()
+	if w.health.State == LinkNoProgram {
+		what = "our XDP program is on the interface again"
+	}
 	away := time.Duration(dataplane.Now() - w.since)
 	w.health.State, w.health.MTU, w.excuse.text = LinkUp, max(mtu, w.needs), "" // the next look tells what of it is not so
 	w.health.AwayS += away.Seconds()
 	w.health.Reopened++
 	w.since = dataplane.Now()
 	w.mu.Unlock()
-	w.tell("the interface is back after %v: the queue is bound anew, in mode %s", away.Round(time.Millisecond), mode)
+	w.tell("%s after %v: the queue is bound anew, in mode %s", what, away.Round(time.Millisecond), mode)
 }
 
 // noteRefused keeps why the port could not be opened anew, and tells it once. That the interface is not there yet is nothing new.
 func (w *watch) noteRefused(err *Error) {
 	text := ""
 	switch {
+	case errors.Is(err, ErrNoInterface):
+		w.note(LinkGone, 0) // also if it was only the program that was gone before
 	case errors.Is(err, ErrInterfaceDown):
-		text = fmt.Sprintf("the interface is there again, and down: run `ip link set dev %s up`", w.config.Interface)
-	case !errors.Is(err, ErrNoInterface):
-		text = fmt.Sprintf("the interface is there again, but %s", err.reason())
+		text = fmt.Sprintf("the interface is there, and down: run `ip link set dev %s up`", w.config.Interface)
+	default:
+		text = fmt.Sprintf("the interface is there, but %s", err.reason())
 	}
 	now := dataplane.Now()
 	w.mu.Lock()

@@ -259,6 +259,9 @@ func (p *Port) RefreshDriverCounters() error {
 		return fmt.Errorf("afxdp: %s queue %d: %w", p.info.Interface, p.info.Queue, err)
 	}
 	p.counters.Unsteered = p.driver.unsteered + n - p.steering.baseline
+	if p.steering.isDetached() {
+		p.watch.strip()
+	}
 	return nil
 }
 

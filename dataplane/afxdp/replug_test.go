@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -138,6 +139,56 @@ func TestComesBackWithFewerQueues(t *testing.T) {
 	unplug(t)
 	plug(t, 2, macA[:])
 	reopened(t, a, 1)
+}
+
+// Our program may be taken off by who has the right to. It is told when the counts are read next, and the port puts it back, or waits until it may: a
+// stranger's stays.
+func TestProgramTakenOff(t *testing.T) {
+	newNet(t, 2)
+	ca, cb := ends(LinkEthernet)
+	told := &lines{}
+	ca.Tell = told.tell
+	a, other := openPort(t, ca), openPort(t, onQueue(ca, 1))
+	b := openPort(t, cb)
+	id := attached(t, nameA)
+	must(t, TakeOff(a.nic.index, id))
+	stranger := attachStranger(t, nameA)
+	for _, p := range []*Port{a, other} {
+		must(t, p.RefreshDriverCounters())
+	}
+	eventually(t, "the trouble of both", func() bool {
+		breathe(a)
+		breathe(other)
+		return len(a.Trouble()) == 2 && len(other.Trouble()) == 2 // that it is off, and whose is there
+	})
+	var all []string
+	eventually(t, "a line of both kinds from each", func() bool {
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		all = append([]string(nil), told.all...)
+		return len(all) == 4
+	})
+	for _, words := range []string{"our XDP program was taken off", `program "somebody_else"`} {
+		if n := strings.Count(strings.Join(all, "\n"), words); n != 2 {
+			t.Errorf("%q is told %d times in %q", words, n, all)
+		}
+	}
+	told.forget()
+	must(t, stranger.Close())
+	for _, p := range []*Port{a, other} {
+		eventually(t, "the return of the program", func() bool { breathe(a); breathe(other); return p.Health().Reopened == 1 })
+		must(t, p.RefreshDriverCounters())
+		expectTrouble(t, p, "")
+	}
+	if now := attached(t, nameA); now == 0 || now == id {
+		t.Errorf("program %d is attached, was %d", now, id)
+	}
+	drain(t, a, b)
+	exchange(t, a, b)
+	expectCells(t, a)
+	if text := told.String(); strings.Count(text, "our XDP program is on the interface again after ") != 2 {
+		t.Error(text)
+	}
 }
 
 // A device that is moved to another namespace is gone, and comes back with the index that it had.

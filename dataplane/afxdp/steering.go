@@ -253,6 +253,12 @@ func (s *steering) enter(queue, fd int, l *header.Link) error {
 	return nil
 }
 
+// isDetached tells that the program was taken off the interface, by whoever can: processes that hold the link have no say in it.
+func (s *steering) isDetached() bool {
+	info, err := s.link.Info()
+	return err == nil && info.XDP() != nil && info.XDP().Ifindex == 0
+}
+
 // countUnsteered is the number of packets for some socket of the interface that met none.
 func (s *steering) countUnsteered() (uint64, error) {
 	var each []uint64

@@ -28,6 +28,8 @@ type watch struct {
 	parked bool   // the interface is gone and the loop knows
 	retry  bool   // look again soon, also without an event
 
+	stripped atomic.Bool // the loop saw that our program was taken off, which no event tells
+
 	message [4096]byte // the event that is looked at, or its beginning
 
 	netns  int // the namespace of who opened the port: what is opened anew belongs there
@@ -160,6 +162,9 @@ func (w *watch) wait() bool {
 	}
 	_ = w.events.SetReadDeadline(deadline) // fails only once the file is closed, and then so does the read
 	for {
+		if w.stripped.Load() {
+			return !w.stop.Load()
+		}
 		n, err := w.events.Read(w.message[:])
 		switch {
 		case err == nil && !w.parked && !w.concerns(w.message[:n]):
@@ -169,6 +174,12 @@ func (w *watch) wait() bool {
 		}
 		return false
 	}
+}
+
+// strip makes the watch open the port anew, with our program. The loop calls it.
+func (w *watch) strip() {
+	w.stripped.Store(true)
+	_ = w.events.SetReadDeadline(time.Now()) // ends the wait, or comes before it: then that looks at stripped
 }
 
 // concerns tells whether a message is of the interface that the socket is bound to: the index is in the second word behind the header (rtnetlink(7)).
@@ -183,8 +194,13 @@ func (w *watch) look() {
 		w.comeBack()
 		return
 	}
+	stripped := w.stripped.Swap(false)
 	if unbound(w.port.fd) {
-		w.leave()
+		w.leave(LinkGone)
+		return
+	}
+	if stripped {
+		w.leave(LinkNoProgram)
 		return
 	}
 	link, err := netlink.LinkByIndex(w.index)
@@ -203,9 +219,9 @@ func (w *watch) look() {
 	w.port.mail.news.Add(1) // what was refused may be taken now
 }
 
-// leave takes from the loop what belonged to an interface that is gone, and releases it.
-func (w *watch) leave() {
-	w.note(LinkGone, 0)
+// leave takes from the loop what belonged to an interface that is gone, or has not our program any more, and releases it.
+func (w *watch) leave(state string) {
+	w.note(state, 0)
 	q := parked(&w.config)
 	if !w.hand(q) {
 		return
