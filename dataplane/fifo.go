@@ -118,6 +118,7 @@ func (f *fifo) look(core int, ready chan<- error) {
 	defer f.lookout.Done()
 	runtime.LockOSThread() // for good: the thread ends with the goroutine, for it is narrowed to the core
 	pause := unix.NsecToTimespec(max(min(f.boundNs/fifoNotes, noteNs), 1_000_000))
+	hung := f.boundNs + f.napNs
 	_, err := pinThread(core)
 	ready <- err
 	if err != nil {
@@ -131,7 +132,7 @@ func (f *fifo) look(core int, ready chan<- error) {
 		}
 		now := Now()
 		f.ran.Store(now)
-		if now-f.watched.Load() > f.boundNs+f.napNs && f.giveBack() {
+		if now-f.watched.Load() > hung && f.giveBack() {
 			f.gaveBack.Add(1)
 		}
 		_ = unix.Nanosleep(&pause, nil) // one that is interrupted looks earlier

@@ -130,28 +130,47 @@ func (w *watch) end() {
 
 func (w *watch) run() {
 	defer close(w.done)
-	if err := enterNetns(w.netns); err != nil { // not in a process with one namespace
+	home, err := enterNetns(w.netns)
+	if err != nil { // not in a process with one namespace
 		w.tell("the interface is not watched: cannot enter its network namespace: %v", err)
 		return
 	}
+	defer home()
 	w.look() // what changed before the first event
 	for w.wait() {
 		w.look()
 	}
 }
 
-// enterNetns puts the calling goroutine onto a thread in the namespace. In a process that has one it is there.
-func enterNetns(netns int) error {
+// enterNetns puts the calling goroutine onto a thread in the namespace until it is sent home. In a process that has one it is there.
+func enterNetns(netns int) (home func(), err error) {
+	const own = "/proc/thread-self/ns/net"
 	runtime.LockOSThread()
 	var want, have unix.Stat_t
-	if err := errors.Join(unix.Fstat(netns, &want), unix.Stat("/proc/thread-self/ns/net", &have)); err != nil {
-		return err
+	if err := errors.Join(unix.Fstat(netns, &want), unix.Stat(own, &have)); err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
 	}
 	if want.Ino == have.Ino && want.Dev == have.Dev {
 		runtime.UnlockOSThread()
-		return nil
+		return func() {}, nil
 	}
-	return unix.Setns(netns, unix.CLONE_NEWNET) // and never unlocked: the thread ends with the goroutine
+	former, err := unix.Open(own, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		if err = unix.Setns(netns, unix.CLONE_NEWNET); err != nil {
+			_ = unix.Close(former) // the first error is the one to tell
+		}
+	}
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	return func() {
+		if unix.Setns(former, unix.CLONE_NEWNET) == nil { // else the thread ends with the goroutine
+			runtime.UnlockOSThread()
+		}
+		_ = unix.Close(former)
+	}, nil
 }
 
 // wait waits for an event that may concern the port. It answers false when the port is closed.
