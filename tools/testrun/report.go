@@ -17,7 +17,7 @@ func (t tally) String() string {
 type report struct {
 	tally
 	out   io.Writer
-	skips []string
+	skips []skipped
 }
 
 func (r *report) say(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
@@ -55,7 +55,47 @@ func (r *report) detail(name, output string) {
 	r.say("-----")
 }
 
-func (r *report) noteSkip(name, reason string) { r.skips = append(r.skips, name+": "+reason) }
+// noteSkip keeps what was skipped, with others that were for the same reason.
+func (r *report) noteSkip(name, reason string) {
+	for i := range r.skips {
+		if s := &r.skips[i]; s.reason == reason {
+			s.names = append(s.names, name)
+			return
+		}
+	}
+	r.skips = append(r.skips, skipped{reason, []string{name}})
+}
+
+// skipped is what was skipped for one reason.
+type skipped struct {
+	reason string
+	names  []string // "package Test"
+}
+
+// String has the reason once, and a package once for its tests in a row.
+func (s skipped) String() string {
+	text, former := "", ""
+	for i, name := range s.names {
+		if i > 0 {
+			text += ", "
+		}
+		folder, test, isTest := cutLast(name)
+		if isTest && folder == former {
+			name = test
+		}
+		text, former = text+name, folder
+	}
+	return text + ": " + s.reason
+}
+
+// cutLast cuts a name at its last blank.
+func cutLast(name string) (before, after string, found bool) {
+	i := strings.LastIndexByte(name, ' ')
+	if i < 0 {
+		return name, "", false
+	}
+	return name[:i], name[i+1:], true
+}
 
 // close prints what was skipped, and the last line.
 func (r *report) close() {

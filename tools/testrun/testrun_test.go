@@ -30,6 +30,7 @@ func TestSome(t *testing.T) {
 	t.Run("a", func(t *testing.T) {})
 	t.Run("b", func(t *testing.T) { t.Skipf("needs %s", "AF_XDP") })
 }
+func TestThat(t *testing.T) { t.Skip("needs AF_XDP") }
 `,
 	"bad/bad_test.go": `package bad
 
@@ -114,8 +115,8 @@ func TestResultsAreCounted(t *testing.T) {
 		{"none", tally{}, []string{`(?m)^-     none: no tests$`}},
 		{"broken", tally{failed: 1}, []string{`broken\.go:3`, `(?m)^FAIL  broken$`}},
 		{"testbroken", tally{failed: 1}, []string{`undefinedHere`, `(?m)^FAIL  testbroken$`}},
-		{"skips", tally{passed: 1, skipped: 3}, []string{
-			`(?m)^skipped:\n  skips TestRoot: .*needs root: sudo make test\n  skips TestBare: no reason given\n  skips TestSome/b: needs AF_XDP$`,
+		{"skips", tally{passed: 1, skipped: 4}, []string{
+			`(?m)^skipped:\n  skips TestRoot: .*needs root: sudo make test\n  skips TestBare: no reason given\n  skips TestSome/b, TestThat: needs AF_XDP$`,
 		}},
 		{"bad", tally{passed: 2, failed: 3}, []string{`first line`, `the leaf broke`, `y broke`, `only the parent broke`, `(?m)^FAIL  bad: `}},
 		{"panics", tally{passed: 1, failed: 1}, []string{`out of the window`, `(?m)^FAIL  panics`}},

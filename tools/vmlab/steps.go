@@ -41,6 +41,7 @@ func allSteps() []script.Step {
 		test(wire, "queue", "a queue that does not exist is refused", "TestQueueThatDoesNotExist"),
 		test(wire, "plain", "a NIC without zero-copy: refused with what is missing, or copy and told so", "TestPlainNIC", plain),
 		test(hub, "reopen", "a queue comes back after its socket is closed, in both modes", "TestReopen"),
+		test(hub, "life", "a NIC that is set down and up, and one that is taken from its driver, under zero-copy sockets", "TestLinkDown|TestUnplugged"),
 		test(hub, "tools", "wirepaxos doctor, and nic list, tune, steer and restore", "TestDoctor|TestNICList|TestNICTune", program, plain),
 	)
 }
