@@ -3,26 +3,13 @@ package cluster
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/cockroachdb/datadriven"
 )
 
 // TestGroups runs testdata/groups: what a file with several groups means to each of them, or the line that its fault gives.
 func TestGroups(t *testing.T) {
-	var base string
-	datadriven.RunTest(t, "testdata/groups", func(t *testing.T, d *datadriven.TestData) string {
-		text := d.Input
-		switch d.Cmd {
-		case "base":
-			base = text
-		case "with":
-			text = edited(t, d, base)
-		default:
-			d.Fatalf(t, "no command %q", d.Cmd)
-		}
+	runEdited(t, "testdata/groups", func(t *testing.T, text string) string {
 		if said := outcome(t, "cluster.toml", text); said != "ok\n" {
 			return said
 		}
@@ -52,17 +39,7 @@ func TestEveryFieldOfGroups(t *testing.T) {
 			{ID: 1, Roles: Replica, MAC: mac(1), IP: netip.MustParseAddr("10.0.0.1"), Queue: 4, Queues: []int{4, 2}, Port: 9, Ports: []uint16{9, 7}, Core: NoCore, Cores: []int{NoCore, 0}},
 			{ID: 2, Roles: Client, MAC: mac(2), Queue: 1, Core: 3},
 		}
-		if err := f.Validate(); err != nil {
-			t.Fatal(err)
-		}
-		again := parsed(t, f.Name, string(f.Encode()))
-		again.lines = nil
-		for i := range again.Nodes {
-			again.Nodes[i].lines = nil
-		}
-		if !reflect.DeepEqual(f, again) {
-			t.Errorf("wrote\n%+v\nread\n%+v\nfrom\n%s", f, again, f.Encode())
-		}
+		expectComesBack(t, f)
 	}
 }
 

@@ -11,8 +11,14 @@ import (
 
 // TestTOML runs testdata/toml: the line that every fault of a cluster.toml gives.
 func TestTOML(t *testing.T) {
+	runEdited(t, "testdata/toml", func(t *testing.T, text string) string { return outcome(t, "cluster.toml", text) })
+}
+
+// runEdited runs a script whose commands are "base", a whole file, and "with", replacements in it; say is what comes out for the text.
+func runEdited(t *testing.T, script string, say func(t *testing.T, text string) string) {
+	t.Helper()
 	var base string
-	datadriven.RunTest(t, "testdata/toml", func(t *testing.T, d *datadriven.TestData) string {
+	datadriven.RunTest(t, script, func(t *testing.T, d *datadriven.TestData) string {
 		text := d.Input
 		switch d.Cmd {
 		case "base":
@@ -22,7 +28,7 @@ func TestTOML(t *testing.T) {
 		default:
 			d.Fatalf(t, "no command %q", d.Cmd)
 		}
-		return outcome(t, "cluster.toml", text)
+		return say(t, text)
 	})
 }
 
