@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/paxos/cluster"
@@ -23,6 +25,8 @@ type doctorFlags struct {
 	interfaces   []string
 	json, strict bool
 	hold         holdFlags
+	rings        queueFlags
+	flags        *pflag.FlagSet
 }
 
 func newDoctor() *cobra.Command {
@@ -35,8 +39,8 @@ evenly than it could, red does not start or does not work. Below a line stands t
 
 With a cluster file the page is about what its nodes need: the cores that their loops name, the queues that they bind, MTU, mode, and the
 privileges of their transport. --id names the nodes; without it they are those whose MAC or IP this machine has. With --interface it
-is about that interface; with neither about the machine as such. --lock-memory, --dma-latency and --fifo are what a role would be started with:
-the page then has lines about what they need.
+is about that interface; with neither about the machine as such. --lock-memory, --dma-latency and --fifo, and with a cluster file --mode, --chunk,
+--hugepages and --busy-poll, are what a role would be started with: the page is then about what they need.
 
 --json prints one object. Its fields keep name and meaning; new ones may come:
   grade                 the worst of the lines: "green", "yellow" or "red"
@@ -61,7 +65,9 @@ line about it that is not green.`,
 	flags.StringArrayVarP(&o.interfaces, "interface", "i", nil, "interface to look at; repeat it for several")
 	flags.BoolVar(&o.json, "json", false, "one JSON object in place of the page")
 	flags.BoolVar(&o.strict, "strict", false, "yellow is red")
+	o.flags = flags
 	o.hold.add(flags)
+	o.rings.add(flags)
 	return c
 }
 
@@ -119,6 +125,10 @@ func (o *doctorFlags) need() (*doctor.Need, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.rings.apply(f, givenOf(o.flags))
+		if err := f.Validate(); err != nil {
+			return nil, err
+		}
 		if f, err = chooseGroup(f, o.group); err != nil {
 			return nil, err
 		}
@@ -133,6 +143,8 @@ func (o *doctorFlags) need() (*doctor.Need, error) {
 		}
 	case o.ids != "" || o.group != 0:
 		return nil, fmt.Errorf("--id %s, --group %d: name the cluster file that has them with --config", o.ids, o.group)
+	case slices.ContainsFunc(queueFlagNames, o.flags.Changed):
+		return nil, fmt.Errorf("--%s: name the cluster file with --config: they are about the queues that its nodes bind", strings.Join(queueFlagNames, ", --"))
 	default:
 		need = o.hold.need()
 		need.Bare = len(o.interfaces) == 0

@@ -251,6 +251,9 @@ func TestDoctorReadsTheFile(t *testing.T) {
 		t.Error(mend)
 	}
 	expect(w.rewrite(`mode        = "auto"`, `mode        = "copy"`), "wp0 mode", "green", "as asked for")
+	expect(w.config(), "wp0 mode", "green", "as asked for", "--mode", "copy")
+	expect(w.config(), "wp0 mode", "red", "veth has no zero-copy", "--mode", "zerocopy")
+	expect(w.config(), "wp0 busy polling", "yellow", "", "--busy-poll", "prefer")
 
 	tagged := w.rewrite("vlan        = 0", "vlan        = 7")
 	w.do(cureIn(expect(tagged, "wp0 offloads", "red", "tagged 7")))

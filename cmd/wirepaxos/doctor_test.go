@@ -27,6 +27,8 @@ func TestDoctorBadFlags(t *testing.T) {
 	}{
 		{"doctor extra", []string{`"extra"`}},
 		{"doctor --id 1", []string{"--id 1", "--config"}},
+		{"doctor --mode copy", []string{"--mode", "name the cluster file", "--config"}},
+		{"doctor --config GOOD --mode fast", []string{"mode", `"fast"`}},
 		{"doctor --config GOOD --id x", []string{"--id x", "number"}},
 		{"doctor --config GOOD --id 60", []string{"no node 60"}},
 		{"doctor --config /nonexistent/c", []string{"/nonexistent/c"}},

@@ -20,7 +20,7 @@ import (
 type nodeFlags struct {
 	config, state, control string
 	ids                    string
-	iface, mode, idle      string
+	iface, idle            string
 	transport, link, batch string
 	group, mtu             int
 	queues, cores          []int
@@ -50,7 +50,6 @@ func (o *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.IntSliceVar(&o.queues, "queue", nil, "queue of the interface, in place of the file's; of several groups the first one's, or one for each: 0,2")
 	flags.IntSliceVar(&o.cores, "core", nil, "core to pin the loop to, in place of the file's; -1: none; of several groups the first one's, or one for each: 2,4")
 	flags.StringVar(&o.idle, "idle", "", "what an empty cycle does: spin, yield, backoff, block; auto: spin on a core of its own, else block")
-	flags.StringVar(&o.mode, "mode", "", "AF_XDP mode: auto, zerocopy (refuses any other), copy")
 	flags.StringVar(&o.transport, "transport", "", "afxdp, udp or mem, in place of the file's; the same on all nodes")
 	flags.StringVar(&o.link, "link", "", "ethernet or udp4 under AF_XDP, in place of the file's; the same on all nodes")
 	flags.StringVar(&o.batch, "batch", "", "instance, frame or off, in place of the file's; the same on all nodes")
@@ -80,17 +79,12 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 			return nil, fmt.Errorf("--node %s: %w", e, err)
 		}
 	}
-	given := func(name string, set func()) {
-		if o.flags.Changed(name) {
-			set()
-		}
-	}
+	given := givenOf(o.flags)
 	if !o.flags.Changed("quiet") && (f.Verbosity == "quiet" || f.Verbosity == "error") { // events are told from "info" on
 		o.quiet = true
 	}
 	given("transport", func() { f.Transport = cluster.Transport(o.transport) })
 	given("link", func() { f.Link = cluster.Link(o.link) })
-	given("mode", func() { f.Mode = cluster.Mode(o.mode) })
 	given("batch", func() { f.Batch = cluster.Batch(o.batch) })
 	given("multicast", func() { f.Multicast = o.multicast })
 	given("mtu", func() { f.MTU = o.mtu })
@@ -101,6 +95,15 @@ func (o *nodeFlags) load() (*cluster.File, error) {
 		return nil, err
 	}
 	return chooseGroup(f, o.group)
+}
+
+// givenOf calls set for a flag that was given.
+func givenOf(flags *pflag.FlagSet) func(name string, set func()) {
+	return func(name string, set func()) {
+		if flags.Changed(name) {
+			set()
+		}
+	}
 }
 
 // chooseGroup is the file as --group wants it: as that group sees it, or whole where it is 0.
