@@ -127,11 +127,23 @@ func (e *exam) mode(n NIC, s *afxdp.Sight, d *Driver) {
 		e.green(what, d.Name+": native XDP; copy mode, as asked for")
 	case !zeroCopy:
 		e.yellow(what, why+": the kernel copies every packet", mend)
+	case e.modular(d) && n.Mode == afxdp.ModeCopy:
+		e.green(what, d.Name+": native XDP; copy mode, which is the safe one where virtio_net is a module")
+	case e.modular(d):
+		e.yellow(what, d.Name+": native XDP and zero-copy, which as a module gives the device a wrong address for the header of what is sent: frames may be lost, and the device may break",
+			"mode = \"copy\" in the cluster file, or --mode copy; or a kernel with CONFIG_VIRTIO_NET=y")
 	case n.Mode == afxdp.ModeCopy:
 		e.yellow(what, d.Name+" has zero-copy, and mode is copy", "mode = \"auto\" or \"zerocopy\" in the cluster file")
 	default:
 		e.green(what, d.Name+": native XDP and zero-copy")
 	}
+}
+
+// modular tells whether a driver is virtio_net, loaded as a module. Its zero-copy sends a header that is a variable of the module and maps it as if it lay in
+// the kernel's own memory (drivers/net/virtio_net.c, xsk_hdr). Seen with kernel 7.3: the device read past the end of a small machine's memory, and broke.
+func (e *exam) modular(d *Driver) bool {
+	_, loaded := e.read("/sys/module/virtio_net/initstate") // what is built in has none
+	return d.Name == "virtio_net" && loaded
 }
 
 // takeOff takes a program away that outlived whoever attached it. The command has to name the mode, or the kernel looks for one in the driver alone.

@@ -60,6 +60,14 @@ var nicFindings = []finding{
 	{"a virtual machine without the flags, zero-copy wanted", func(m *machine, n *Need) {
 		m.driver.Lacks, n.NICs[0].Mode = []string{"iommu_platform=on", "queue_reset=on"}, "zerocopy"
 	}, "eth1 mode", Red, "mode is zerocopy", "iommu_platform=on,queue_reset=on"},
+	{"zero-copy of a virtual machine, built in", driver(func(d *Driver) { d.Name = "virtio_net" }), "eth1 mode", Green, "zero-copy", ""},
+	{"zero-copy of a virtual machine, a module", func(m *machine, _ *Need) {
+		m.driver.Name, m.files["/sys/module/virtio_net/initstate"] = "virtio_net", "live\n"
+	}, "eth1 mode", Yellow, "wrong address", "mode = \"copy\""},
+	{"zero-copy of a virtual machine, a module, and copy asked for", func(m *machine, n *Need) {
+		m.driver.Name, m.files["/sys/module/virtio_net/initstate"], n.NICs[0].Mode = "virtio_net", "live\n", "copy"
+	}, "eth1 mode", Green, "the safe one", ""},
+	{"another driver beside that module", func(m *machine, _ *Need) { m.files["/sys/module/virtio_net/initstate"] = "live\n" }, "eth1 mode", Green, "zero-copy", ""},
 	{"a kernel too old for zero-copy", func(m *machine, n *Need) {
 		m.driver.Name, m.driver.XDP, m.files["/proc/sys/kernel/osrelease"] = "virtio_net", inDriver, "6.12.1\n"
 		n.NICs[0].Mode = "zerocopy"
