@@ -21,6 +21,8 @@ type confCluster struct {
 	extra  []string // flags that all processes get
 	dir    string   // of sockets and state
 	client string   // its control socket
+
+	sockets []string // of all
 }
 
 // start starts one process; lab is nil on loopback.
@@ -28,6 +30,7 @@ func (c *confCluster) start(lab *netlab.Lab, host, role, id string) *program {
 	c.t.Helper()
 	socket := filepath.Join(c.dir, role+id+".sock")
 	args := append([]string{role, "--config", c.config, "--id", id, "--state-dir", c.dir, "--control", socket}, c.extra...)
+	c.sockets = append(c.sockets, socket)
 	if role == "client" {
 		args = append(args, "--duration", "600s", "--warmup", "0s")
 		c.client = socket
@@ -41,11 +44,16 @@ func (c *confCluster) start(lab *netlab.Lab, host, role, id string) *program {
 	return p
 }
 
-// delivers waits until the client has got values; those who run tell why if it does not.
+// delivers waits until the client has got values, and all are there, also those that it can do without; those who run tell why if it does not.
 func (c *confCluster) delivers(running []*program) {
 	c.t.Helper()
 	eventually(c.t, "values are delivered", func() bool {
 		var s node.Status
+		for _, socket := range c.sockets {
+			if node.Ask(socket, "status", &s) != nil {
+				return false
+			}
+		}
 		return node.Ask(c.client, "status", &s) == nil && len(s.Clients) == 1 && s.Clients[0].Counters.Delivered > 100
 	}, func() string {
 		text := ""

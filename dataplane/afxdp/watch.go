@@ -116,8 +116,9 @@ func (p *Port) startWatch(c Config) error {
 	}
 	w.events = os.NewFile(uintptr(fd), "netlink")
 	p.watch = w
-	go w.run()
-	return nil
+	entered := make(chan error, 1)
+	go w.run(entered)
+	return <-entered // it has all its descriptors from now on
 }
 
 // end stops watching. The loop must have ended: what it has not taken is released here.
@@ -128,14 +129,15 @@ func (w *watch) end() {
 	_ = unix.Close(w.netns)
 }
 
-func (w *watch) run() {
+func (w *watch) run(entered chan<- error) {
 	defer close(w.done)
 	home, err := enterNetns(w.netns)
 	if err != nil { // not in a process with one namespace
-		w.tell("the interface is not watched: cannot enter its network namespace: %v", err)
+		entered <- fmt.Errorf("enter the interface's network namespace again: %w", err)
 		return
 	}
 	defer home()
+	entered <- nil
 	w.look() // what changed before the first event
 	for w.wait() {
 		w.look()
