@@ -97,6 +97,10 @@ func TestComesBackOtherwise(t *testing.T) {
 	})
 	must(t, netlink.LinkSetUp(byName(t, nameA)))
 	reopened(t, a, 2)
+	eventually(t, "being told", func() bool { // of the interface, or, where it was opened before it went down, of the link
+		all := strings.Split(told.String(), "\n")
+		return strings.Contains(all[len(all)-1], " is back after ")
+	})
 	told.forget()
 
 	gone()
@@ -186,9 +190,9 @@ func TestProgramTakenOff(t *testing.T) {
 	drain(t, a, b)
 	exchange(t, a, b)
 	expectCells(t, a)
-	if text := told.String(); strings.Count(text, "our XDP program is on the interface again after ") != 2 {
-		t.Error(text)
-	}
+	eventually(t, "being told by both", func() bool {
+		return strings.Count(told.String(), "our XDP program is on the interface again after ") == 2
+	})
 }
 
 // A device that is moved to another namespace is gone, and comes back with the index that it had.
