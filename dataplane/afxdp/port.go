@@ -190,7 +190,7 @@ func (p *Port) start(n *nic, c *Config, m *makings, note string) *Error {
 	if note := p.setBusyPoll(m, &c.BusyPoll); note != "" {
 		notes = append(notes, note)
 	}
-	p.watchStalls(n, c)
+	p.watchStalls(c)
 	p.refill()
 	if err := p.steering.enter(c.Queue, p.fd, &p.link); err != nil {
 		return fault(ErrProgram, err, "")

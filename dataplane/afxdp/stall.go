@@ -144,28 +144,12 @@ func (p *Port) askBusyPoll(prefer, micros, budget int) error {
 }
 
 // watchStalls makes ready for a look.
-func (p *Port) watchStalls(n *nic, c *Config) {
-	name := n.name
+func (p *Port) watchStalls(c *Config) {
 	p.stall = stall{
 		seenBefore: p.counters.RxFrames,
 
-		linkUp: func() bool { return isUp(name) },
+		linkUp: func() bool { return p.Health().State == LinkUp },
 		calm:   func() error { return p.askBusyPoll(0, 0, 0) },
 		tell:   c.Tell,
 	}
-}
-
-// isUp asks whether an interface is up and hears the other end (netdevice(7)). What cannot be asked is taken for up.
-func isUp(name string) bool {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return true
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq(name)
-	if err != nil || unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request) != nil {
-		return true
-	}
-	const both = unix.IFF_UP | unix.IFF_RUNNING
-	return int(request.Uint16())&both == both
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"wirepaxos/dataplane"
@@ -240,7 +241,9 @@ func TestBusyPollEnds(t *testing.T) {
 		t.Errorf("%+v", a.Info())
 	}
 	exchange(t, a, b)
-	if !isUp(nameA) || isUp("lo") {
-		t.Error("whether an interface is up")
+	if !a.stall.linkUp() {
+		t.Error("the interface is up, and is told to be down")
 	}
+	must(t, netlink.LinkSetDown(byName(t, nameA)))
+	eventually(t, "the interface being told to be down", func() bool { return !a.stall.linkUp() })
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"time"
@@ -37,12 +38,7 @@ func runTests(ctx context.Context, r *report, title string, args []string) {
 	if title != "" {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	}
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	lines, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
+	lines, complaints, err := start(cmd)
 	if err != nil {
 		r.fail(title+"go test", err.Error()+"\n")
 		return
@@ -52,6 +48,16 @@ func runTests(ctx context.Context, r *report, title string, args []string) {
 	if err := cmd.Wait(); err != nil && r.failed == before {
 		r.fail(title+"go test", fmt.Sprintf("%s%v\n", complaints.String(), err)) // it failed, and no package told why
 	}
+}
+
+// start starts a command whose lines are followed while it runs. What it complains of is whole once it has ended.
+func start(cmd *exec.Cmd) (lines io.Reader, complaints *bytes.Buffer, err error) {
+	complaints = new(bytes.Buffer)
+	cmd.Stderr = complaints
+	if lines, err = cmd.StdoutPipe(); err == nil {
+		err = cmd.Start()
+	}
+	return lines, complaints, err
 }
 
 // testLog turns events into the lines of a report.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"os"
@@ -28,12 +27,7 @@ func checkZeroCopy(ctx context.Context, r *report, program string, args ...strin
 		return
 	}
 	cmd := command(ctx, program, args...)
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	lines, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
+	lines, complaints, err := start(cmd)
 	if err != nil {
 		r.fail(name, err.Error()+"\n")
 		return
